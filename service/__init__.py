@@ -1,0 +1,1 @@
+"""The workflows over HTTP. Nothing here yet: the package holds its place in the layers."""
