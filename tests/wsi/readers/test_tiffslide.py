@@ -1,0 +1,120 @@
+"""The tiffslide reader: OME-TIFF, URLs, refusals; the contract on a pyramid and on the bundled slide."""
+
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+
+from tests.wsi.conftest import KnownSlide, smooth_pixels
+from wsi import RegionError, UnsupportedSlideError, open_slide
+from wsi.contract import ReaderTests, region
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class TestPyramid(ReaderTests):
+    reader = "tiffslide"
+
+    @pytest.fixture
+    def location(self, pyramid: KnownSlide) -> str:
+        return pyramid.location
+
+    @pytest.fixture
+    def base(self, pyramid: KnownSlide) -> Pixels:
+        return pyramid.base
+
+
+class TestBundledSlide(ReaderTests):
+    reader = "tiffslide"
+
+    @pytest.fixture
+    def location(self, cmu_slide: Path) -> str:
+        return str(cmu_slide)
+
+    @pytest.fixture
+    def base(self, cmu_pixels: Pixels) -> Pixels:
+        return cmu_pixels
+
+
+class TestRemote(ReaderTests):
+    reader = "tiffslide"
+
+    @pytest.fixture
+    def location(self, pyramid: KnownSlide) -> str:
+        url = "memory://slides/pyramid.tif"
+        with fsspec.open(url, "wb") as file:
+            file.write(Path(pyramid.location).read_bytes())
+        return url
+
+    @pytest.fixture
+    def base(self, pyramid: KnownSlide) -> Pixels:
+        return pyramid.base
+
+
+def write_ome(path: Path, pixels: npt.NDArray[np.generic], **metadata: object) -> str:
+    tifffile.imwrite(path, pixels, ome=True, tile=(64, 64), metadata=metadata)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "expected"),
+    [("µm", 0.5, 0.5), ("nm", 500.0, 0.5), ("mm", 0.0005, 0.5)],
+    ids=["micron", "nanometre", "millimetre"],
+)
+def test_ome_physical_sizes_in_any_unit(
+    tmp_path: Path, unit: str, value: float, expected: float
+) -> None:
+    path = write_ome(
+        tmp_path / "a.ome.tif",
+        smooth_pixels(100, 130),
+        PhysicalSizeX=value,
+        PhysicalSizeXUnit=unit,
+        PhysicalSizeY=value * 2,
+        PhysicalSizeYUnit=unit,
+    )
+    with open_slide(path) as slide:
+        assert slide.reader == "tiffslide"
+        assert slide.mpp.x == pytest.approx(expected)
+        assert slide.mpp.y == pytest.approx(expected * 2)
+        assert slide.mpp.origin == "ome.PhysicalSizeX, ome.PhysicalSizeY"
+
+
+def test_grey_becomes_rgb(tmp_path: Path) -> None:
+    grey = smooth_pixels(100, 130)[..., 0]
+    path = write_ome(tmp_path / "grey.ome.tif", grey)
+    with open_slide(path) as slide:
+        np.testing.assert_array_equal(
+            slide.read_region(region(0, 0, 130, 100)), np.repeat(grey[..., None], 3, axis=2)
+        )
+
+
+def test_sixteen_bits_are_refused_not_clipped(tmp_path: Path) -> None:
+    path = write_ome(tmp_path / "deep.ome.tif", np.full((100, 130), 4000, dtype=np.uint16))
+    with open_slide(path) as slide, pytest.raises(RegionError, match="1 x uint16; only 8-bit"):
+        slide.read_region(region(0, 0, 10, 10))
+
+
+def test_no_tiff_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "notes.tif"
+    path.write_text("no slide " * 100)
+    with pytest.raises(UnsupportedSlideError, match=r"notes\.tif: not a TIFF"):
+        open_slide(path, "tiffslide")
+
+
+@pytest.mark.slides
+def test_ome_tiff_with_unequal_mpp(slides_folder: Path) -> None:
+    with open_slide(slides_folder / "OS-2-ndpi.ome.tif") as slide:
+        assert slide.reader == "tiffslide"
+        assert slide.mpp.x == 0.2270972430394695
+        assert slide.mpp.y == 0.22710240047237298
+        assert slide.read_region(region(500, 500, 300, 200)).std() > 5
+
+
+@pytest.mark.slides
+def test_icc_profile_is_the_one_that_openslide_finds(slides_folder: Path) -> None:
+    path = slides_folder / "TCGA-CR-7395-01A-01-TS1.svs"
+    with open_slide(path, "tiffslide") as first, open_slide(path, "openslide") as second:
+        assert first.icc_profile == second.icc_profile

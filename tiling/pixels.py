@@ -1,0 +1,271 @@
+"""The pixels of patches: from native tiles, each decoded once, or from regions of the slide.
+
+Positions are in pixels of the level that is read, `x, y`, and may be fractional.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi.errors import RegionError
+from wsi.geometry import Point, Region, Size
+from wsi.native import NativeTiles
+from wsi.slide import Slide
+
+Pixels = NDArray[np.uint8]
+Cell = tuple[int, int]
+
+TILE_BUDGET = 128 << 20
+"""Bytes of decoded tiles that are held at a time."""
+
+REGION_BUDGET = 4 << 20
+"""Pixels that are read from a slide in one piece."""
+
+OK, RETRIED, UNREADABLE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What one patch covers: `extent` in level pixels (x, y), `patch_px` output pixels a side."""
+
+    extent_x: float
+    extent_y: float
+    patch_px: int
+    level: int
+    downsample: float
+
+    @property
+    def reduction(self) -> tuple[float, float]:
+        """Level pixels per patch pixel along x and y."""
+        return self.extent_x / self.patch_px, self.extent_y / self.patch_px
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One patch: its position among the origins asked for, its pixels, and how that went."""
+
+    position: int
+    pixels: Pixels
+    status: int
+    error: str = ""
+
+
+def cut_patches(slide: Slide, footprint: Footprint, origins: NDArray[np.float64]) -> Iterator[Cut]:
+    """Give the pixels of every patch at `origins` `(n, 2)`, in whatever order is cheapest."""
+    native = slide.native_tiles(footprint.level)
+    if native is not None and not _too_wide(native, footprint):
+        yield from _from_tiles(slide, native, footprint, origins)
+        return
+    for position, (x, y) in enumerate(origins):
+        yield _from_region(slide, footprint, position, float(x), float(y))
+
+
+def _too_wide(native: NativeTiles, footprint: Footprint) -> bool:
+    scale = decode_reduction(native, footprint)
+    tile = native.tile
+    columns = footprint.extent_x / tile.width + 2
+    rows = footprint.extent_y / tile.height + 2
+    return columns * rows * tile.area * 3 / scale**2 > TILE_BUDGET
+
+
+def decode_reduction(native: NativeTiles, footprint: Footprint) -> int:
+    """Find the largest reduction that tiles can be decoded at without enlarging afterwards."""
+    limit = min(footprint.reduction) + 1e-9
+    tile = native.tile
+    fitting = [
+        r for r in native.reductions if r <= limit and tile.width % r == 0 and tile.height % r == 0
+    ]
+    return max(fitting)
+
+
+def _from_tiles(
+    slide: Slide, native: NativeTiles, footprint: Footprint, origins: NDArray[np.float64]
+) -> Iterator[Cut]:
+    scale = decode_reduction(native, footprint)
+    tiles = DecodedTiles(slide, native, scale)
+    extent = np.array([footprint.extent_x, footprint.extent_y])
+    for batch in batches(origins, extent, native.tile, scale):
+        boxes = {int(i): _box(origins[i] / scale, extent / scale) for i in batch}
+        cells = {i: tiles.cells(box) for i, box in boxes.items()}
+        tiles.hold({cell for wanted in cells.values() for cell in wanted})
+        for i, box in boxes.items():
+            status, error = tiles.state(cells[i])
+            pixels = tiles.assemble(box)
+            offset = origins[i] / scale - box[:2]
+            pixels = reduce_area(pixels, offset, extent / scale, footprint.patch_px)
+            if status == UNREADABLE:
+                pixels = white(footprint.patch_px)
+            yield Cut(i, pixels, status, error)
+
+
+def batches(
+    origins: NDArray[np.float64], extent: NDArray[np.float64], tile: Size, scale: int
+) -> list[NDArray[np.int64]]:
+    """Group patches that are cut from the same rows of tiles, in bands that bound the memory.
+
+    Patches of one row are cut together and rows follow each other, so that each tile is decoded
+    once per band; a band is as wide as `TILE_BUDGET` allows.
+    """
+    if len(origins) == 0:
+        return []
+    rows_held = extent[1] / tile.height + 2
+    bytes_per_px = rows_held * tile.height * 3 / scale**2
+    width = max(extent[0], TILE_BUDGET / bytes_per_px - extent[0] - 2 * tile.width)
+    band = (origins[:, 0] // width).astype(np.int64)
+    order = np.lexsort((origins[:, 0], origins[:, 1], band))
+    changes = (np.diff(band[order]) != 0) | (np.diff(origins[order, 1]) != 0)
+    return np.split(order, np.flatnonzero(changes) + 1)
+
+
+def _box(corner: NDArray[np.float64], extent: NDArray[np.float64]) -> tuple[int, int, int, int]:
+    """Whole pixels that cover the patch: left, top, right, bottom; 1e-6 px is rounding."""
+    left, top = np.floor(corner + 1e-6).astype(int)
+    right, bottom = np.ceil(corner + extent - 1e-6).astype(int)
+    return int(left), int(top), int(right), int(bottom)
+
+
+class DecodedTiles:
+    """Tiles of one level, decoded at 1/`scale`, kept as long as the batches ask for them."""
+
+    def __init__(self, slide: Slide, native: NativeTiles, scale: int) -> None:
+        self._slide, self._native, self._scale = slide, native, scale
+        self._width, self._height = native.tile.width // scale, native.tile.height // scale
+        self._pixels: dict[Cell, Pixels | None] = {}
+        self._trouble: dict[Cell, tuple[int, str]] = {}
+
+    def cells(self, box: tuple[int, int, int, int]) -> list[Cell]:
+        """Tiles (column, row) under a box; positions outside the level are left out."""
+        left, top, right, bottom = box
+        columns = range(
+            max(0, left // self._width), min(self._native.columns, -(-right // self._width))
+        )
+        rows = range(
+            max(0, top // self._height), min(self._native.rows, -(-bottom // self._height))
+        )
+        return [(column, row) for row in rows for column in columns]
+
+    def hold(self, wanted: set[Cell]) -> None:
+        """Decode what is wanted and not here yet, and forget the rest."""
+        self._pixels = {cell: p for cell, p in self._pixels.items() if cell in wanted}
+        missing = sorted(wanted - self._pixels.keys(), key=lambda cell: (cell[1], cell[0]))
+        for cell, data in zip(missing, self._native.read_many(missing), strict=True):
+            self._pixels[cell] = self._decode(cell, data)
+
+    def _decode(self, cell: Cell, data: bytes | RegionError | None) -> Pixels | None:
+        if data is None:
+            return None
+        try:
+            if isinstance(data, RegionError):
+                raise data
+            return self._native.decode(data, self._scale)
+        except RegionError as err:
+            return self._again(cell, str(err))
+
+    def _again(self, cell: Cell, first_error: str) -> Pixels | None:
+        try:
+            self._slide.reopen()
+            self._native = self._slide.native_tiles(self._native.level) or self._native
+            data = self._native.read(*cell)
+            pixels = None if data is None else self._native.decode(data, self._scale)
+        except RegionError as err:
+            self._trouble[cell] = UNREADABLE, str(err)
+            return None
+        self._trouble[cell] = RETRIED, first_error
+        return pixels
+
+    def state(self, cells: list[Cell]) -> tuple[int, str]:
+        """Worst status among the tiles, and its sentence."""
+        found = [self._trouble[cell] for cell in cells if cell in self._trouble]
+        return max(found, default=(OK, ""))
+
+    def assemble(self, box: tuple[int, int, int, int]) -> Pixels:
+        """Put a box together, `(h, w, 3)`; white where the level, or a tile of it, is not."""
+        left, top, right, bottom = box
+        canvas = np.full((bottom - top, right - left, 3), 255, np.uint8)
+        for column, row in self.cells(box):
+            pixels = self._pixels[column, row]
+            if pixels is not None:
+                self._paste(canvas, pixels, column * self._width - left, row * self._height - top)
+        level = self._native.size
+        canvas[max(0, level.height // self._scale - top) :] = 255
+        canvas[:, max(0, level.width // self._scale - left) :] = 255
+        return canvas
+
+    def _paste(self, canvas: Pixels, pixels: Pixels, x: int, y: int) -> None:
+        height, width = canvas.shape[:2]
+        x0, y0 = max(x, 0), max(y, 0)
+        x1, y1 = min(x + self._width, width), min(y + self._height, height)
+        canvas[y0:y1, x0:x1] = pixels[y0 - y : y1 - y, x0 - x : x1 - x]
+
+
+def _from_region(slide: Slide, footprint: Footprint, position: int, x: float, y: float) -> Cut:
+    before = slide.retries
+    try:
+        pixels = read_reduced(slide, footprint, (x, y), footprint.patch_px, footprint.patch_px)
+    except RegionError as err:
+        return Cut(position, white(footprint.patch_px), UNREADABLE, str(err))
+    return Cut(position, pixels, RETRIED if slide.retries > before else OK)
+
+
+def read_reduced(
+    slide: Slide, footprint: Footprint, origin: tuple[float, float], width: int, height: int
+) -> Pixels:
+    """Read `(height, width, 3)` output pixels from `origin`, in pieces that bound the memory."""
+    rx, ry = footprint.reduction
+    if width * rx * height * ry > REGION_BUDGET and max(width, height) > 1:
+        return _read_halves(slide, footprint, origin, width, height)
+    extent = np.array([width * rx, height * ry])
+    left, top, right, bottom = _box(np.array(origin), extent)
+    location = Point(round(left * footprint.downsample), round(top * footprint.downsample))
+    region = Region(location, footprint.level, Size(right - left, bottom - top))
+    offset = np.array(origin) - (left, top)
+    return reduce_area(slide.read_region(region), offset, extent, width, height)
+
+
+def _read_halves(
+    slide: Slide, footprint: Footprint, origin: tuple[float, float], width: int, height: int
+) -> Pixels:
+    rx, ry = footprint.reduction
+    x, y = origin
+    if width >= height:
+        half = width // 2
+        first = read_reduced(slide, footprint, origin, half, height)
+        rest = read_reduced(slide, footprint, (x + half * rx, y), width - half, height)
+        return np.concatenate([first, rest], axis=1)
+    half = height // 2
+    first = read_reduced(slide, footprint, origin, width, half)
+    rest = read_reduced(slide, footprint, (x, y + half * ry), width, height - half)
+    return np.concatenate([first, rest], axis=0)
+
+
+def reduce_area(
+    pixels: Pixels,
+    offset: NDArray[np.float64],
+    extent: NDArray[np.float64],
+    width: int,
+    height: int | None = None,
+) -> Pixels:
+    """Average the box at `offset` (x, y) of `extent` pixels down to `(height, width, 3)` by area.
+
+    Pixels are returned as they are where the box is the whole array and nothing is to be reduced.
+    """
+    height = height or width
+    whole = np.abs(offset).max() < 1e-6  # px: rounding of level coordinates
+    if whole and pixels.shape[:2] == (height, width):
+        return pixels
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    factor_x, factor_y = pixels.shape[1] // width, pixels.shape[0] // height
+    if whole and pixels.shape[:2] == (height * factor_y, width * factor_x):
+        return np.asarray(image.reduce((factor_x, factor_y)))
+    right, bottom = np.minimum(offset + extent, (pixels.shape[1], pixels.shape[0]))
+    box = (max(0.0, float(offset[0])), max(0.0, float(offset[1])), float(right), float(bottom))
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX, box=box))
+
+
+def white(patch_px: int) -> Pixels:
+    """A patch that shows nothing, `(P, P, 3)`."""
+    return np.full((patch_px, patch_px, 3), 255, np.uint8)

@@ -1,0 +1,298 @@
+"""Where an archive's bytes lie: a local folder, or any object store that fsspec knows.
+
+Few primitives, each atomic: an object is there wholly or not at all. Keys are relative, with `/`.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiling.errors import StoreError
+
+SCRATCH = ".microtome"
+"""Folder of leases and of slides that are being written; gone when no run is under way."""
+
+
+class Storage(ABC):
+    """Objects under one root; pickles, since tasks carry it to their workers."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """Read an object; `FileNotFoundError` where there is none."""
+
+    @abstractmethod
+    def read_range(self, key: str, start: int, stop: int) -> bytes:
+        """Read bytes `start` to `stop`; a negative `start` counts from the end (`stop` is 0)."""
+
+    def read_ranges(self, keys: list[str], starts: list[int], stops: list[int]) -> list[bytes]:
+        """Read many ranges, at once where the store can."""
+        wanted = zip(keys, starts, stops, strict=True)
+        return [self.read_range(key, start, stop) for key, start, stop in wanted]
+
+    @abstractmethod
+    def write(self, key: str, parts: Sequence[bytes]) -> None:
+        """Write an object from its parts, replacing it at once; durable on return."""
+
+    @abstractmethod
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object unless it exists; says whether this call made it."""
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether there is an object."""
+
+    @abstractmethod
+    def size(self, key: str) -> int:
+        """Bytes of an object; `FileNotFoundError` where there is none."""
+
+    @abstractmethod
+    def names(self, prefix: str) -> list[str]:
+        """Names right under `prefix`, sorted; none where nothing is there."""
+
+    @abstractmethod
+    def delete(self, prefix: str) -> None:
+        """Remove an object, or everything under a prefix; nothing there is no error."""
+
+    @abstractmethod
+    def prune(self, prefix: str) -> None:
+        """Remove folders under `prefix`, and itself, that hold nothing."""
+
+    @abstractmethod
+    def staging(self, final: str, token: str) -> str:
+        """Give the prefix under which the run `token` prepares `final`."""
+
+    @abstractmethod
+    def publish(self, staged: str, final: str, marker: str, data: bytes) -> None:
+        """Write the object `marker` last, and let everything staged appear as `final` by that."""
+
+
+class LocalStorage(Storage):
+    """A folder. Objects are written under another name, flushed, and renamed."""
+
+    def _path(self, key: str) -> Path:
+        return Path(self.root, key)
+
+    def read(self, key: str) -> bytes:
+        """See `Storage.read`."""
+        return self._path(key).read_bytes()
+
+    def read_range(self, key: str, start: int, stop: int) -> bytes:
+        """See `Storage.read_range`."""
+        with self._path(key).open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            first = max(0, end + start) if start < 0 else start
+            file.seek(first)
+            return file.read((end if start < 0 else stop) - first)
+
+    def write(self, key: str, parts: Sequence[bytes]) -> None:
+        """See `Storage.write`."""
+        path = self._path(key)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb", buffering=1 << 20) as file:
+                file.writelines(parts)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as err:
+            temporary.unlink(missing_ok=True)
+            raise StoreError(err.errno, f"cannot write {path}: {err.strerror}") from err
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See `Storage.create`; whole at once, since it is linked when it is complete."""
+        path = self._path(key)
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(data)
+            _link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as err:
+            raise StoreError(err.errno, f"cannot create {path}: {err.strerror}") from err
+        finally:
+            temporary.unlink(missing_ok=True)
+        return True
+
+    def exists(self, key: str) -> bool:
+        """See `Storage.exists`."""
+        return self._path(key).is_file()
+
+    def size(self, key: str) -> int:
+        """See `Storage.size`."""
+        return self._path(key).stat().st_size
+
+    def names(self, prefix: str) -> list[str]:
+        """See `Storage.names`."""
+        path = self._path(prefix)
+        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+
+    def delete(self, prefix: str) -> None:
+        """See `Storage.delete`."""
+        path = self._path(prefix)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def prune(self, prefix: str) -> None:
+        """See `Storage.prune`."""
+        for folder, _, _ in os.walk(self._path(prefix), topdown=False):
+            with contextlib.suppress(OSError):  # not empty, or somebody else was faster
+                Path(folder).rmdir()
+
+    def staging(self, final: str, token: str) -> str:
+        """See `Storage.staging`: beside the finished slides, out of sight."""
+        return f"{SCRATCH}/staging/{final}.{token}"
+
+    def publish(self, staged: str, final: str, marker: str, data: bytes) -> None:
+        """See `Storage.publish`: one rename, or one exchange where `final` is there already."""
+        self.write(f"{staged}/{marker}", [data])
+        source, target = self._path(staged), self._path(final)
+        try:
+            if target.exists():
+                _exchange(source, target)
+                shutil.rmtree(source, ignore_errors=True)
+            else:
+                source.rename(target)
+            _flush_folder(target.parent)
+        except OSError as err:
+            raise StoreError(err.errno, f"cannot commit {target}: {err.strerror}") from err
+
+
+class ObjectStorage(Storage):
+    """A bucket prefix through fsspec; an object appears when its PUT has ended."""
+
+    @property
+    def _fs(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - fsspec ships no types
+        import fsspec
+
+        return fsspec.url_to_fs(self.root)[0]  # instances are cached by fsspec, per process
+
+    def _url(self, key: str) -> str:
+        return f"{self.root.rstrip('/')}/{key}"
+
+    def read(self, key: str) -> bytes:
+        """See `Storage.read`."""
+        return bytes(self._fs.cat_file(self._url(key)))
+
+    def read_range(self, key: str, start: int, stop: int) -> bytes:
+        """See `Storage.read_range`."""
+        return bytes(self._fs.cat_file(self._url(key), start, None if start < 0 else stop))
+
+    def read_ranges(self, keys: list[str], starts: list[int], stops: list[int]) -> list[bytes]:
+        """See `Storage.read_ranges`; the requests go out together."""
+        found = self._fs.cat_ranges([self._url(key) for key in keys], starts, stops)
+        return [bytes(data) for data in found]
+
+    def write(self, key: str, parts: Sequence[bytes]) -> None:
+        """See `Storage.write`."""
+        try:
+            self._fs.pipe_file(self._url(key), b"".join(parts))
+        except OSError as err:
+            raise StoreError(f"cannot write {self._url(key)}: {err}") from err
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See `Storage.create`: a conditional PUT (S3: `If-None-Match: *`)."""
+        try:
+            self._fs.pipe_file(self._url(key), data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as err:
+            raise StoreError(f"cannot create {self._url(key)}: {err}") from err
+        return True
+
+    def exists(self, key: str) -> bool:
+        """See `Storage.exists`."""
+        fs = self._fs
+        fs.invalidate_cache()
+        return bool(fs.isfile(self._url(key)))
+
+    def size(self, key: str) -> int:
+        """See `Storage.size`."""
+        return int(self._fs.info(self._url(key), refresh=True)["size"])
+
+    def names(self, prefix: str) -> list[str]:
+        """See `Storage.names`."""
+        fs = self._fs
+        fs.invalidate_cache()
+        try:
+            found = fs.ls(self._url(prefix).rstrip("/"), detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted({name.rstrip("/").rpartition("/")[2] for name in found})
+
+    def delete(self, prefix: str) -> None:
+        """See `Storage.delete`."""
+        fs = self._fs
+        fs.invalidate_cache()
+        if fs.exists(self._url(prefix)):
+            fs.rm(self._url(prefix), recursive=True)
+
+    def prune(self, prefix: str) -> None:
+        """See `Storage.prune`: object stores have no folders."""
+
+    def staging(self, final: str, token: str) -> str:
+        """See `Storage.staging`: in place, since object stores do not rename."""
+        del token
+        return final
+
+    def publish(self, staged: str, final: str, marker: str, data: bytes) -> None:
+        """See `Storage.publish`: the marker is the commit."""
+        del staged
+        self.write(f"{final}/{marker}", [data])
+
+
+def open_storage(location: str) -> Storage:
+    """Choose by the location: a URL with a protocol, or a path."""
+    if "://" in location and not location.startswith("file://"):
+        return ObjectStorage(location)
+    return LocalStorage(location.removeprefix("file://"))
+
+
+def _link(source: Path, target: Path) -> None:
+    """Make `target` exclusively and whole; file systems without links get it merely exclusively."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # FAT, some network and container file systems
+        with target.open("xb") as file:
+            file.write(source.read_bytes())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _exchange(source: Path, target: Path) -> None:
+    """Swap two folders in one step; where the kernel cannot, in two renames.
+
+    `renameat2(2)` with RENAME_EXCHANGE (2): Linux 3.15 and most of its file systems.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    here = -100  # AT_FDCWD
+    if hasattr(libc, "renameat2"):
+        failed = libc.renameat2(here, os.fsencode(source), here, os.fsencode(target), 2)
+        if not failed:
+            return
+        if ctypes.get_errno() not in (errno.ENOSYS, errno.EINVAL):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    aside = source.with_name(f"{source.name}.old")
+    target.rename(aside)
+    source.rename(target)
+    aside.rename(source)

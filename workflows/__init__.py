@@ -1,0 +1,6 @@
+"""What a person runs: one frozen config and one function for each workflow, and the command line."""
+
+from workflows.outcome import Outcome
+from workflows.registry import WORKFLOWS, Workflow
+
+__all__ = ["WORKFLOWS", "Outcome", "Workflow"]

@@ -1,0 +1,83 @@
+"""The Dask workers of a run: processes on this machine, or a scheduler that is already there."""
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from workflows.errors import UsageError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_S = 10
+"""How long a scheduler may take to answer."""
+
+log = logging.getLogger(__name__)
+
+
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def starting_client(
+    workers: int | None, scheduler: str | None, *, dashboard: bool = False
+) -> Iterator[Callable[[], "Client"]]:
+    """Start workers in the background; what is given waits for them.
+
+    Args:
+        workers: processes on this machine, one thread each; None for one per core.
+        scheduler: address of a running scheduler to use instead.
+        dashboard: serve Dask's pages on loopback.
+    """
+    with ExitStack() as stack, ThreadPoolExecutor(1, initializer=_leave_ctrl_c_to_main) as pool:
+
+        def start() -> "Client":
+            if scheduler is not None:
+                return stack.enter_context(_connect(scheduler))
+            return _start_local(stack, workers or cores(), dashboard=dashboard)
+
+        future = pool.submit(start)
+        yield future.result
+
+
+def _leave_ctrl_c_to_main() -> None:
+    # Workers inherit the mask, so Ctrl-C reaches this process alone, which then stops them in order.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _start_local(stack: ExitStack, workers: int, *, dashboard: bool) -> "Client":
+    from distributed import Client, LocalCluster
+
+    cluster = LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:8787" if dashboard else None,
+        memory_limit=0,  # tasks are bounded by design; Dask's limit would pause and kill workers
+        silence_logs=logging.CRITICAL,
+    )
+    stack.enter_context(cluster)
+    client = stack.enter_context(Client(cluster, set_as_default=False))
+    if dashboard:
+        log.warning("dashboard: %s", cluster.dashboard_link)
+    return client
+
+
+def _connect(scheduler: str) -> "Client":
+    from distributed import Client
+
+    try:
+        client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as err:  # TimeoutError is an OSError
+        raise UsageError(f"--scheduler: no Dask scheduler answers at {scheduler}: {err}") from err
+    if not client.scheduler_info(n_workers=-1)["workers"]:
+        client.close()
+        raise UsageError(f"--scheduler: {scheduler} has no workers")
+    return client

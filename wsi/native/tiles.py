@@ -1,0 +1,96 @@
+"""The two kinds of native tiles: JPEG, and JPEG 2000."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from wsi.native.base import NativeTiles, Rgb, TileLayout, Unwrap
+from wsi.native.codestream import JpegAssembler, check_jpeg2k
+
+if TYPE_CHECKING:
+    from wsi.native.source import ByteSource
+
+_HALF = 1 << 15  # rounds a 16-bit fixed-point product
+
+
+class JpegTiles(NativeTiles):
+    """Tiles that are baseline or progressive JPEGs of 8 bits, grey or of three components."""
+
+    codec = "jpeg"
+
+    def __init__(
+        self,
+        location: str,
+        layout: TileLayout,
+        source: "ByteSource",
+        *,
+        assembler: JpegAssembler,
+        unwrap: Unwrap | None = None,
+    ) -> None:
+        super().__init__(location, layout, source, unwrap)
+        self.standalone = assembler.components == 3  # a grey JPEG alone decodes to (h, w)
+        self._assembler = assembler
+
+    @property
+    def reductions(self) -> tuple[int, ...]:
+        """1, 2, 4, 8, as far as they divide the tile."""
+        width, height = self.tile.width, self.tile.height
+        return tuple(n for n in (1, 2, 4, 8) if width % n == 0 and height % n == 0)
+
+    def _assemble(self, stored: memoryview) -> bytes:
+        return self._assembler.assemble(stored)
+
+    def _decode(self, data: bytes, reduction: int, shape: tuple[int, int, int]) -> Rgb:
+        import simplejpeg
+
+        # strict: damaged data raise, as they do in OpenSlide.
+        pixels: Rgb = simplejpeg.decode_jpeg(
+            data, "RGB", min_factor=reduction, min_height=shape[0], min_width=shape[1], strict=True
+        )
+        return pixels
+
+
+class Jpeg2kTiles(NativeTiles):
+    """Tiles that are JPEG 2000 codestreams; `is_ycc` where their components are YCbCr unmarked."""
+
+    codec = "jpeg2k"
+
+    def __init__(
+        self,
+        location: str,
+        layout: TileLayout,
+        source: "ByteSource",
+        *,
+        is_ycc: bool = False,
+        unwrap: Unwrap | None = None,
+    ) -> None:
+        super().__init__(location, layout, source, unwrap)
+        self.standalone = not is_ycc
+        self._is_ycc = is_ycc
+
+    def _assemble(self, stored: memoryview) -> bytes:
+        data = bytes(stored)
+        check_jpeg2k(data, self.tile)
+        return data
+
+    def _decode(self, data: bytes, reduction: int, shape: tuple[int, int, int]) -> Rgb:
+        import imagecodecs
+
+        pixels: Rgb = imagecodecs.jpeg2k_decode(data)
+        return ycc_to_rgb(pixels) if self._is_ycc and pixels.shape == shape else pixels
+
+
+def ycc_to_rgb(pixels: Rgb) -> Rgb:
+    """Convert full-range YCbCr (BT.601) to RGB, u1 (h, w, 3), by libjpeg's fixed-point rule."""
+    chroma = np.arange(256, dtype=np.int32) - 128
+    red = (91881 * chroma + _HALF) >> 16  # 1.402 * 2**16
+    blue = (116130 * chroma + _HALF) >> 16  # 1.772 * 2**16
+    green_cb, green_cr = -22554 * chroma + _HALF, -46802 * chroma  # 0.34414 and 0.71414 * 2**16
+    y, cb, cr = (pixels[..., i] for i in range(3))
+    out: Any = np.empty(pixels.shape, np.int32)
+    out[..., 0] = red[cr]
+    out[..., 1] = (green_cb[cb] + green_cr[cr]) >> 16
+    out[..., 2] = blue[cb]
+    out += y[..., None]
+    rgb: Rgb = np.clip(out, 0, 255).astype(np.uint8)
+    return rgb
