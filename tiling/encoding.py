@@ -19,6 +19,9 @@ JPEG2K = "imagecodecs_jpeg2k"
 JPEG_XL = "imagecodecs_jpegxl"
 RAW = "bytes"
 
+COPIED = "passthrough"
+"""Label of patches that are the slide's own compressed tiles."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -39,7 +42,7 @@ class Encoding:
     @property
     def copies(self) -> bool:
         """Whether the slide's own compressed tiles are stored."""
-        return self.label == "passthrough"
+        return self.label == COPIED
 
     def metadata(self) -> list[dict[str, Any]]:
         """Give the inner codec chain of the sharding codec, as in `zarr.json`."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from tiling.encoding import JPEG, JPEG2K, Encoding, parse_encoding
+from tiling.encoding import COPIED, JPEG, JPEG2K, Encoding, parse_encoding
 from tiling.grid import Grid, Resolution
 from wsi.native import NativeTiles
 
@@ -30,7 +30,7 @@ def choose_encoding(
     obstacle = why_not_copy(native, grid, resolution, indices, icc=icc)
     if native is not None and obstacle is None:
         reason = f"patches are the slide's own {native.tile.width} px tiles"
-        return Encoding(_CODECS[native.codec], (), "passthrough", reason)
+        return Encoding(_CODECS[native.codec], (), COPIED, reason)
     return parse_encoding(AUTO if wanted == "auto" else "lossless", f"{obstacle}")
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tiling.area import Pixels, reduce_area
 from wsi.errors import RegionError
 from wsi.geometry import Point, Region, Size
 from wsi.native import NativeTiles
 from wsi.slide import Slide
 
-Pixels = NDArray[np.uint8]
 Cell = tuple[int, int]
 
 TILE_BUDGET = 128 << 20
@@ -28,13 +28,17 @@ OK, RETRIED, UNREADABLE = 0, 1, 2
 
 @dataclass(frozen=True)
 class Footprint:
-    """What one patch covers: `extent` in level pixels (x, y), `patch_px` output pixels a side."""
+    """What one patch covers: `extent` in level pixels (x, y), `patch_px` output pixels a side.
+
+    With `icc`, colours are those that the slide converts, which its native tiles do not have.
+    """
 
     extent_x: float
     extent_y: float
     patch_px: int
     level: int
     downsample: float
+    icc: bool = False
 
     @property
     def reduction(self) -> tuple[float, float]:
@@ -54,7 +58,7 @@ class Cut:
 
 def cut_patches(slide: Slide, footprint: Footprint, origins: NDArray[np.float64]) -> Iterator[Cut]:
     """Give the pixels of every patch at `origins` `(n, 2)`, in whatever order is cheapest."""
-    native = slide.native_tiles(footprint.level)
+    native = None if footprint.icc else slide.native_tiles(footprint.level)
     if native is not None and not _too_wide(native, footprint):
         yield from _from_tiles(slide, native, footprint, origins)
         return
@@ -238,32 +242,6 @@ def _read_halves(
     first = read_reduced(slide, footprint, origin, width, half)
     rest = read_reduced(slide, footprint, (x, y + half * ry), width, height - half)
     return np.concatenate([first, rest], axis=0)
-
-
-def reduce_area(
-    pixels: Pixels,
-    offset: NDArray[np.float64],
-    extent: NDArray[np.float64],
-    width: int,
-    height: int | None = None,
-) -> Pixels:
-    """Average the box at `offset` (x, y) of `extent` pixels down to `(height, width, 3)` by area.
-
-    Pixels are returned as they are where the box is the whole array and nothing is to be reduced.
-    """
-    height = height or width
-    whole = np.abs(offset).max() < 1e-6  # px: rounding of level coordinates
-    if whole and pixels.shape[:2] == (height, width):
-        return pixels
-    from PIL import Image
-
-    image = Image.fromarray(pixels)
-    factor_x, factor_y = pixels.shape[1] // width, pixels.shape[0] // height
-    if whole and pixels.shape[:2] == (height * factor_y, width * factor_x):
-        return np.asarray(image.reduce((factor_x, factor_y)))
-    right, bottom = np.minimum(offset + extent, (pixels.shape[1], pixels.shape[0]))
-    box = (max(0.0, float(offset[0])), max(0.0, float(offset[1])), float(right), float(bottom))
-    return np.asarray(image.resize((width, height), Image.Resampling.BOX, box=box))
 
 
 def white(patch_px: int) -> Pixels:

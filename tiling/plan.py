@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from tiling.errors import PlanError
 from tiling.grid import Grid, Resolution, Window, choose_resolution, lay_grid
 from tiling.passthrough import choose_encoding, tile_cells
 from tiling.tissue import TissueMask, TissueOptions, detect_tissue
-from wsi.geometry import Mpp, Size
+from wsi.geometry import Level, Mpp, Size
 from wsi.native import NativeTiles
 from wsi.readers import open_slide
 from wsi.slide import Slide
@@ -77,6 +77,8 @@ class CutOptions:
 def config_hash(options: CutOptions, source: SlideSource) -> str:
     """Hash what changes pixels or coordinates of this slide; 16 hex digits."""
     settings = asdict(options) | {"slide_mpp": source.mpp, "mask": source.mask}
+    settings["stride_px"] = options.stride
+    del settings["max_unreadable"]  # decides whether a slide fails, not what it looks like
     canonical = json.dumps(settings, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -135,13 +137,12 @@ def _plan(slide: Slide, source: SlideSource, options: CutOptions) -> SlidePlan:
     mpp = Mpp(record.x, record.y)
     resolution = choose_resolution(slide.levels, mpp, options.mpp, options.mpp_tolerance)
     grid = _grid(slide, resolution, options)
-    thumbnail = slide.thumbnail(options.tissue.thumbnail_px)
+    thumbnail = slide.thumbnail(thumbnail_px(slide.levels, options.tissue.thumbnail_px))
     tissue = _tissue(slide, source, options, thumbnail)
     indices, fractions = _keep(slide, grid, tissue, options.min_tissue)
     native = slide.native_tiles(resolution.level)
-    encoding = choose_encoding(
-        native, grid, resolution, indices, wanted=options.encoding, icc=options.icc
-    )
+    icc = _converts(slide, options)
+    encoding = choose_encoding(native, grid, resolution, indices, wanted=options.encoding, icc=icc)
     if encoding.copies and native is not None:
         present = native.byte_counts.ravel()[tile_cells(native, grid, indices)] > 0
         indices, fractions = indices[present], fractions[present]
@@ -164,6 +165,11 @@ def _plan(slide: Slide, source: SlideSource, options: CutOptions) -> SlidePlan:
     )
 
 
+def _converts(slide: Slide, options: CutOptions) -> bool:
+    """Whether colours are converted: asked for, and the slide has a profile."""
+    return options.icc and slide.icc_profile is not None
+
+
 def _grid(slide: Slide, resolution: Resolution, options: CutOptions) -> Grid:
     level = slide.levels[resolution.level]
     bounds = slide.bounds
@@ -184,6 +190,15 @@ def _grid(slide: Slide, resolution: Resolution, options: CutOptions) -> Grid:
             "--mpp or for --pad-edges"
         )
     return grid
+
+
+def thumbnail_px(levels: Sequence[Level], limit: int) -> int:
+    """Longest side of the thumbnail: that of a level of the slide between half of `limit` and it.
+
+    Such a level is taken as it is, which saves reading 16 times its pixels from the next finer one.
+    """
+    sides = [max(level.size.width, level.size.height) for level in levels]
+    return max((side for side in sides if limit // 2 <= side <= limit), default=limit)
 
 
 def _tissue(
@@ -270,7 +285,7 @@ def _attributes(
         "bounds": [bounds.location.x, bounds.location.y, bounds.size.width, bounds.size.height],
         "mpp": {"x": record.x, "y": record.y, "origin": record.origin},
         "objective": slide.objective,
-        "icc": options.icc,
+        "icc": _converts(slide, options),
         "tissue": dict(tissue.parameters),
         "config_hash": config_hash(options, source),
     }

@@ -73,6 +73,7 @@ def prepare_slide(
             options.patch_size_px,
             plan.resolution.level,
             level_downsample,
+            plan.attributes["icc"],
         ),
         origins=grid.origins(plan.indices),
         encoding=plan.encoding,

@@ -64,8 +64,8 @@ class PatchReader:
 
     def __getitem__(self, index: int) -> Pixels:
         """Decode one patch `(P, P, 3)`; negative indices count from the end."""
-        pixels = decode_patch(self.encoded(index), self.encoding)
-        return pixels.reshape(self.patch_px, self.patch_px, 3)
+        pixels = np.empty((self.patch_px, self.patch_px, 3), np.uint8)
+        return decode_patch(self.encoded(index), self.encoding, pixels)
 
     def __iter__(self) -> Iterator[Pixels]:
         """Decode all patches in order."""

@@ -48,8 +48,9 @@ def read_index(tail: bytes, capacity: int, shard_bytes: int) -> NDArray[np.uint6
     if _checksum(table) != tail[-CHECKSUM_BYTES:]:
         raise CorruptStoreError("the checksum of the shard index is wrong")
     index = np.frombuffer(table, "<u8").reshape(capacity, 2)
-    present = index[:, 0] != MISSING
-    if (index[present].sum(axis=1) > shard_bytes - size).any():
+    start, length = index[index[:, 0] != MISSING].T
+    room = np.uint64(shard_bytes - size)
+    if ((start > room) | (length > room - np.minimum(start, room))).any():
         raise CorruptStoreError("a chunk of the shard lies outside it")
     return index
 

@@ -105,8 +105,10 @@ class LocalStorage(Storage):
                 os.fsync(file.fileno())
             temporary.replace(path)
         except OSError as err:
-            temporary.unlink(missing_ok=True)
             raise StoreError(err.errno, f"cannot write {path}: {err.strerror}") from err
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Storage.create`; whole at once, since it is linked when it is complete."""
@@ -121,7 +123,8 @@ class LocalStorage(Storage):
         except OSError as err:
             raise StoreError(err.errno, f"cannot create {path}: {err.strerror}") from err
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         return True
 
     def exists(self, key: str) -> bool:

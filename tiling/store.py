@@ -6,7 +6,7 @@ imports zarr-python: what is written is plain Zarr 3, which a test reads with it
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,13 @@ class SlideWriter:
             (count, *chunk[1:]), "u1", chunks=shard, codecs=[sharding]
         )
         self.put(f"patches/{DOCUMENT}", [document])
+
+
+def slide_document(attributes: Mapping[str, Any]) -> bytes:
+    """Give a slide's own `zarr.json`; its attribute `checksum` is the crc32c of all the others."""
+    others = {key: value for key, value in attributes.items() if key != "checksum"}
+    sealed = others | {"checksum": crc32c([zarrjson.dumps(others)])}
+    return zarrjson.group_document({"microtome": sealed})
 
 
 def shard_key(number: int) -> str:
@@ -157,7 +164,7 @@ def _read_attributes(storage: Storage, slide_id: str) -> dict[str, Any]:
         attributes: dict[str, Any] = document["attributes"]["microtome"]
     except FileNotFoundError as err:
         raise StoreError(f"{storage.root} holds no committed slide {slide_id!r}") from err
-    except (ValueError, KeyError) as err:
+    except (ValueError, KeyError, TypeError) as err:
         raise CorruptStoreError(f"{storage.root}: {slide_id}/{DOCUMENT} is damaged") from err
     return attributes
 

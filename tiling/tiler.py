@@ -25,7 +25,7 @@ from tiling.pixels import RETRIED, UNREADABLE
 from tiling.plan import CutOptions, SlideSource
 from tiling.prepare import Prepared, prepare_slide
 from tiling.provenance import creation_time, versions
-from tiling.store import DOCUMENT, Archive, SlideWriter
+from tiling.store import DOCUMENT, Archive, SlideWriter, slide_document
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -257,7 +257,7 @@ class _Run:
             "checksums": writer.checksums,
         }
         self._leases.check(source.slide_id)
-        document = zarrjson.group_document({"microtome": attributes})
+        document = slide_document(attributes)
         self._archive.storage.publish(active.prefix, source.slide_id, DOCUMENT, document)
         return committed_outcome(source, "done", attributes)
 

@@ -19,6 +19,30 @@ REPORT = "report.html"
 FAILURE_COLUMNS = ("slide_id", "path", "cause", "error")
 
 
+def split_location(location: str) -> tuple[str, str]:
+    """Split a path or URL into its folder and its name.
+
+    Raises:
+        UsageError: it is the root of a disk or a bucket.
+    """
+    place = location.rstrip("/")
+    if "://" not in place:
+        place = str(Path(place).expanduser().absolute())
+    parent, _, name = place.rpartition("/")
+    if not name or parent.endswith((":/", ":")):
+        raise UsageError(f"{location} is the root of a disk or bucket; name something in it")
+    return parent or "/", name
+
+
+def write_file(location: str, data: bytes) -> str:
+    """Write one file at once, on disk or in a bucket; gives its path or URL."""
+    from tiling.storage import open_storage
+
+    parent, name = split_location(location)
+    open_storage(parent).write(name, [data])
+    return location
+
+
 class Beside:
     """The place right beside an archive, on disk or in a bucket.
 
@@ -29,18 +53,12 @@ class Beside:
     def __init__(self, archive: str) -> None:
         from tiling.storage import open_storage
 
-        place = archive.rstrip("/")
-        if "://" not in place:
-            place = str(Path(place).absolute())
-        parent, _, name = place.rpartition("/")
-        if not name or parent.endswith((":/", ":")):
-            raise UsageError(f"{archive} has nothing beside it; name a folder in it: …/archive.zarr")
-        self._storage: Storage = open_storage(parent or "/")
-        self._parent, self._name = parent, name
+        self._parent, self._name = split_location(archive)
+        self._storage: Storage = open_storage(self._parent)
 
     def location(self, kind: str) -> str:
         """Path or URL of a file of this kind."""
-        return f"{self._parent}/{self._name}.{kind}"
+        return f"{self._parent.rstrip('/')}/{self._name}.{kind}"
 
     def write(self, kind: str, data: bytes) -> str:
         """Write a file of this kind, at once; gives its path or URL."""

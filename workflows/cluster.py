@@ -52,27 +52,42 @@ def _leave_ctrl_c_to_main() -> None:
 
 
 def _start_local(stack: ExitStack, workers: int, *, dashboard: bool) -> "Client":
+    import dask
+
+    if not dashboard:  # no pages, and none of the libraries behind them
+        routes: dict[str, list[str]] = {"routes": []}
+        dask.config.set({"distributed.scheduler.http": routes, "distributed.worker.http": routes})
     from distributed import Client, LocalCluster
 
+    _hush()
     cluster = LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address="127.0.0.1:8787" if dashboard else None,
+        scheduler_kwargs={
+            "dashboard": dashboard,
+            "dashboard_address": f"127.0.0.1:{8787 if dashboard else 0}",
+        },
         memory_limit=0,  # tasks are bounded by design; Dask's limit would pause and kill workers
         silence_logs=logging.CRITICAL,
     )
     stack.enter_context(cluster)
-    client = stack.enter_context(Client(cluster, set_as_default=False))
     if dashboard:
-        log.warning("dashboard: %s", cluster.dashboard_link)
-    return client
+        log.warning("Dask's pages are on %s", cluster.dashboard_link)
+    return stack.enter_context(Client(cluster, set_as_default=False))
+
+
+def _hush() -> None:
+    """Silence Dask, which tells of every connection; what fails comes back as an error."""
+    for name in ("distributed", "distributed.client", "distributed.gc"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _connect(scheduler: str) -> "Client":
     from distributed import Client
 
+    _hush()
     try:
         client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as err:  # TimeoutError is an OSError

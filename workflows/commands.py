@@ -82,13 +82,14 @@ def _is_positional(field: FieldInfo) -> bool:
 
 
 def _signature(model: type[WorkflowConfig]) -> inspect.Signature:
-    words, options = [], []
-    for name, field in model.model_fields.items():
-        if not _is_positional(field):
-            options.append(_option(name, _plain(field.annotation), _help(field), _default(field)))
-        else:
-            words.append(_words(name, field))
-    face = [_option(name, hint, text, None) for name, (hint, text) in FACE.items()]
+    fields = sorted(model.model_fields.items(), key=lambda item: not item[1].is_required())
+    words = [_words(name, field) for name, field in fields if _is_positional(field)]
+    options = [
+        _option(name, _plain(field.annotation), _help(field), _default(field))
+        for name, field in fields
+        if not _is_positional(field)
+    ]
+    face = [_option(name, hint, text, negative=()) for name, (hint, text) in FACE.items()]
     return inspect.Signature([*words, *options, *face])
 
 
@@ -105,14 +106,17 @@ def _words(name: str, field: FieldInfo) -> inspect.Parameter:
     )
 
 
-def _option(name: str, hint: Any, text: str, default: str | None) -> inspect.Parameter:
-    negative = () if default == "False" or default is None else None
-    about = Parameter(
-        help=text,
-        required=False,
-        show_default=(lambda _: default) if default not in (None, "False") else False,
-        negative=negative,
-    )
+def _option(
+    name: str,
+    hint: Any,
+    text: str,
+    default: str | None = None,
+    *,
+    negative: tuple[str, ...] | None = None,
+) -> inspect.Parameter:
+    show_default = False if default is None else (lambda _: default)
+    off = negative if hint is bool else ()
+    about = Parameter(help=text, required=False, show_default=show_default, negative=off)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -135,8 +139,11 @@ def _help(field: FieldInfo) -> str:
 
 
 def _default(field: FieldInfo) -> str | None:
-    if field.default is PydanticUndefined or field.default is None:
+    value = field.default
+    if value is PydanticUndefined or value is None or value is False:
         return None
-    if isinstance(field.default, tuple):
-        return " ".join(f"{value:g}" for value in field.default)
-    return str(field.default)
+    if isinstance(value, tuple):
+        return " ".join(f"{number:g}" for number in value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "yes" if value is True else str(value)

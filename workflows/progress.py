@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from workflows.units import duration
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -109,17 +111,6 @@ def describe(update: Update, rates: Rates) -> str:
     if left is not None and update.slides_done < update.slides_total:
         parts.append(f"{duration(left)} left")
     return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Give seconds as a person would: 42 s, 3 min 10 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:  # noqa: PLR2004 - a minute
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:  # noqa: PLR2004 - an hour
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 Display = Literal["live", "lines", "none"]

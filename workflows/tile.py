@@ -12,6 +12,7 @@ from workflows.cluster import cores, starting_client
 from workflows.cutting import CutConfig, cut_options, find_sources
 from workflows.outcome import ALL_GOOD, SOME_FAILED, Outcome
 from workflows.progress import ProgressCallback, Update
+from workflows.report import PICTURES, write_report
 
 if TYPE_CHECKING:
     from tiling.outcome import Progress, RunSummary, SlideOutcome
@@ -38,7 +39,7 @@ class TileConfig(CutConfig):
     """Only plan: print what would be cut, and write nothing."""
     dashboard: bool = False
     """Serve Dask's pages about the running tasks on http://127.0.0.1:8787."""
-    pictures: int = Field(default=200, ge=0)
+    pictures: int = Field(default=PICTURES, ge=0)
     """Slides that the report shows with pictures; the others are in its table."""
 
 
@@ -123,8 +124,6 @@ def _write_beside(
             files["failures"] = beside.write(FAILURES, failures_csv(failed))
         else:
             beside.remove(FAILURES)
-        from workflows.report import write_report
-
         files["report"] = write_report(
             config.out, beside.location(REPORT), document, config.pictures
         )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from workflows.progress import duration
+from workflows.units import duration, plural, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -33,13 +33,165 @@ def tile(document: Document) -> "Iterator[RenderableType]":
             yield _text(f"failed   {outcome['slide_id']}: {outcome['error']}")
 
 
-def size(count: float) -> str:
-    """Bytes as a person reads them, in powers of ten as disks are sold."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:  # noqa: PLR2004 - the next unit
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.4g} TB"
+def plan(document: Document) -> "Iterator[RenderableType]":
+    """One row per slide, then the sum."""
+    table = _table("slide", "um/px", "level", "#grid", "#kept", "encoding", "#size", "#files", "")
+    for known in document["plans"]:
+        table.add_row(*_plan_row(known))
+    yield table
+    for known in document["plans"]:
+        if known.get("error"):
+            yield _text(f"{known['state']:<9}{known['slide_id']}: {known['error']}")
+    total = document["total"]
+    yield (
+        f"\n{total['to_cut']:,} of {total['slides']:,} slides to cut: {total['patches']:,} patches, "
+        f"about {size(total['bytes'])} in {total['files']:,} files, "
+        f"about {duration(total['seconds'])} with {total['workers']} workers"
+    )
+    yield f"({total['how']})"
+
+
+def _plan_row(known: Document) -> "list[RenderableType]":
+    name = _text(known["slide_id"])
+    if known["state"] == "failed":
+        return [name, *[""] * 7, "fails"]
+    x, y = known["reduction"]
+    level = str(known["level"]) if x == y == 1 else f"{known['level']} / {x:.4g}"
+    effective = " x ".join(dict.fromkeys(f"{value:.4g}" for value in known["mpp_effective"]))
+    encoding = known["encoding"]
+    return [
+        name,
+        f"{effective}\n[dim]{known['mpp']['x']:.4g} by {_origin(known['mpp']['origin'])}[/]",
+        level,
+        f"{known['n_grid']:,}",
+        f"{known['n_patches']:,}",
+        f"{encoding['label']}\n[dim]{encoding['reason']}[/]",
+        size(known["bytes"]),
+        f"{known['files']:,}",
+        "" if known["state"] == "new" else known["state"],
+    ]
+
+
+def _origin(origin: str) -> str:
+    return origin.split(",")[0].strip()
+
+
+def info(document: Document) -> "Iterator[RenderableType]":
+    """What the slide is, its levels, and what can be copied from it."""
+    yield _text(document["path"])
+    facts = _table("", "")
+    facts.show_header = False
+    facts.add_row("format", f"{document['vendor']}, reader {document['reader']}")
+    facts.add_row("size", f"{document['width']:,} x {document['height']:,} px")
+    mpp = document["mpp"]
+    told = f"{mpp['x']:.6g} x {mpp['y']:.6g} um/px, from {mpp['origin']}" if mpp else "not known"
+    facts.add_row("resolution", told)
+    facts.add_row("objective", f"{document['objective']:g} x" if document["objective"] else "-")
+    facts.add_row("bounds", "x {}, y {}, {} x {} px".format(*document["bounds"]))
+    facts.add_row("colour profile", "ICC, used with --icc" if document["icc_profile"] else "none")
+    facts.add_row("other images", ", ".join(document["associated"]) or "none")
+    yield facts
+    yield _levels(document["levels"])
+    yield _text(_passthrough(document))
+
+
+def _levels(levels: list[Document]) -> "Table":
+    table = _table("level", "#width", "#height", "#downsample", "um/px", "native tiles")
+    for level in levels:
+        native, mpp = level["native"], level["mpp"]
+        told = "-"
+        if native:
+            told = "{} x {} px, {}, ".format(*native["tile"], native["codec"])
+            told += "{} x {}".format(*native["grid"])
+        table.add_row(
+            str(level["level"]),
+            f"{level['width']:,}",
+            f"{level['height']:,}",
+            f"{level['downsample']:.6g}",
+            " x ".join(dict.fromkeys(f"{value:.4g}" for value in mpp)) if mpp else "-",
+            told,
+        )
+    return table
+
+
+def _passthrough(document: Document) -> str:
+    """Say how to cut so that compressed tiles are copied."""
+    if not document["mpp"]:
+        return str(document["mpp_problem"])
+    for level in document["levels"]:
+        if level["native"] and level["native"]["passthrough"]:
+            mpp = sum(level["mpp"]) / 2
+            how = f"--mpp {mpp:.4g} --patch-size {level['native']['tile'][0]}"
+            return f"Tiles are copied bit for bit with: {how}"
+    return "No level has tiles that can be copied; patches are encoded anew."
+
+
+def listing(document: Document) -> "Iterator[RenderableType]":
+    """One row per slide, then the sum."""
+    table = _table("slide", "#patches", "#unreadable", "#px", "um/px", "encoding", "#size", "labels")
+    for row in document["slides"]:
+        labels = [row[name] for name in ("patient", "site", "label", "split") if row[name]]
+        table.add_row(
+            _text(row["slide_id"]),
+            f"{row['n_patches']:,}",
+            f"{row['n_unreadable']:,}",
+            str(row["patch_size_px"]),
+            f"{row['mpp_effective_x']:.4g}",
+            row["encoding"],
+            size(row["bytes"]),
+            _text(", ".join(labels)),
+        )
+    yield table
+    total = document["total"]
+    counts = f"{total['slides']:,} slides, {total['patches']:,} patches, {size(total['bytes'])}"
+    yield counts + (f", {total['unreadable']:,} unreadable" if total["unreadable"] else "")
+
+
+def verify(document: Document) -> "Iterator[RenderableType]":
+    """One row per slide, then every problem."""
+    table = _table("slide", "#patches", "state")
+    for slide in document["slides"]:
+        table.add_row(_text(slide["slide_id"]), f"{slide['patches']:,}", slide["state"])
+    yield table
+    for problem in document["problems"][:MOST_PROBLEMS]:
+        where = "/".join(filter(None, (problem["slide_id"], problem["key"])))
+        yield _text(f"{where}: {problem['sentence']}")
+    more = len(document["problems"]) - MOST_PROBLEMS
+    if more > 0:
+        yield f"… and {more:,} more; --json lists all"
+    bad = sum(slide["state"] == "damaged" for slide in document["slides"])
+    compared = ", and equal to its slide" if document["source"] else ""
+    good = f"every slide is as it was written{compared}"
+    yield f"{bad:,} of {len(document['slides']):,} slides are damaged" if bad else good
+
+
+MOST_PROBLEMS = 50
+"""Problems that a table shows; a broken disk makes millions."""
+
+
+def report(document: Document) -> "Iterator[RenderableType]":
+    """Where the page is."""
+    yield _text(document["report"])
+
+
+def doctor(document: Document) -> "Iterator[RenderableType]":
+    """One row per check, then what to do."""
+    marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fail": "[bold red]fail[/]"}
+    table = _table("", "check", "found")
+    for check in document["checks"]:
+        table.add_row(marks[check["state"]], check["name"], _text(check["found"]))
+    yield table
+    for check in document["checks"]:
+        if check["advice"]:
+            yield _text(f"{check['name']}: {check['advice']}")
+
+
+def version(document: Document) -> "Iterator[RenderableType]":
+    """One line per package."""
+    yield f"microtome {document['microtome']} (archive format {document['archive_format']})"
+    yield f"python {document['python']}, {document['system']}"
+    for name, found in document["packages"].items():
+        yield f"  {name:<17} {found or '-'}"
 
 
 def _table(*columns: str) -> "Table":

@@ -33,12 +33,12 @@ class Handle(ABC):
 
     def _ensure_open(self) -> None:
         if not self._is_open:
-            with self._translated("the file"):
+            with self._translated("cannot be opened"):
                 self._open()
             self._is_open = True
 
     @contextmanager
-    def _translated(self, what: str) -> Iterator[None]:
+    def _translated(self, failure: str) -> Iterator[None]:
         """Turn whatever a damaged file makes a library raise into an UnreadableSlideError."""
         try:
             yield
@@ -46,7 +46,7 @@ class Handle(ABC):
             raise
         except Exception as err:
             cause = str(err) or type(err).__name__
-            raise UnreadableSlideError(f"{self.location}: {what} cannot be read: {cause}") from err
+            raise UnreadableSlideError(f"{self.location}: {failure}: {cause}") from err
 
     def reopen(self) -> None:
         """Close and open again, for instance after an error."""

@@ -115,7 +115,7 @@ class Slide(Handle):
     @cached_property
     def levels(self) -> tuple[Level, ...]:
         """All levels, finest first."""
-        with self._translated("its levels"):
+        with self._translated("damaged, its levels cannot be read"):
             self._ensure_open()
             levels = self._read_levels()
         _check_levels(self.location, levels)
@@ -129,7 +129,7 @@ class Slide(Handle):
     @cached_property
     def properties(self) -> Mapping[str, str]:
         """Everything that the file says, under the reader's own names."""
-        with self._translated("its properties"):
+        with self._translated("damaged, its properties cannot be read"):
             self._ensure_open()
             return self._read_properties()
 
@@ -154,7 +154,7 @@ class Slide(Handle):
         Raises:
             MissingMppError: the file does not say and none was given.
         """
-        with self._translated("its resolution"):
+        with self._translated("damaged, its resolution cannot be read"):
             record = self._override or self._metadata_mpp()
         if record is None:
             raise MissingMppError(
@@ -181,7 +181,7 @@ class Slide(Handle):
     @cached_property
     def icc_profile(self) -> bytes | None:
         """The ICC profile of the pixels as the file stores them; None where it has none."""
-        with self._translated("its ICC profile"):
+        with self._translated("damaged, its ICC profile cannot be read"):
             self._ensure_open()
             return self._read_icc_profile()
 
@@ -271,7 +271,7 @@ class Slide(Handle):
     @cached_property
     def associated(self) -> Mapping[str, Pixels]:
         """Associated images by name, u1 (h, w, 3); each is read when it is asked for."""
-        with self._translated("its associated images"):
+        with self._translated("damaged, its associated images cannot be read"):
             self._ensure_open()
             return _Associated(self, self._associated_names())
 
@@ -292,7 +292,8 @@ class Slide(Handle):
 
         if level not in self._native:
             size = self._level(level).size
-            self._native[level] = open_native_tiles(self.location, level, size, self.reader)
+            with self._translated("damaged, its native tiles cannot be read"):
+                self._native[level] = open_native_tiles(self.location, level, size, self.reader)
         return self._native[level]
 
     def close(self) -> None:

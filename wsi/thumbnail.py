@@ -23,6 +23,8 @@ PIECE = 256
 # A block is first reduced by a whole factor in C; what is left stays this many times the
 # thumbnail, so that the exact area mean after it decides the edges.
 OVERSAMPLING = 4
+# The same for tiles decoded at a reduced scale: 2 costs 0.8 grey levels on H&E, 1 costs 2.3.
+SCALED_OVERSAMPLING = 2
 
 
 class Bands(Protocol):
@@ -208,6 +210,8 @@ def usable_reduction(tiles: "NativeTiles | None", scale: float) -> int:
         return 1  # what an absent tile shows is the reader's to say
     sides = (tiles.tile.width, tiles.tile.height)
     fitting = (
-        step for step in tiles.reductions if step <= scale and not any(px % step for px in sides)
+        step
+        for step in tiles.reductions
+        if step * SCALED_OVERSAMPLING <= scale and not any(px % step for px in sides)
     )
     return max(fitting, default=1)

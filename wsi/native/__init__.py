@@ -29,6 +29,10 @@ def open_native_tiles(
         from wsi.native.tiff import open_tiff_tiles
 
         tiles = open_tiff_tiles(location, level_index, level_size, reader)
+    elif magic[128:] == b"DICM":
+        from wsi.native.dicom import open_dicom_tiles
+
+        tiles = open_dicom_tiles(location, level_index, level_size)
     if tiles is None or tiles.is_usable:
         return tiles
     tiles.close()

@@ -1,7 +1,7 @@
 """The slide file's own compressed tiles of one level, read and decoded without its reader."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias
 
@@ -16,8 +16,6 @@ Codec: TypeAlias = Literal["jpeg", "jpeg2k"]
 Cell: TypeAlias = tuple[int, int]
 Rgb: TypeAlias = npt.NDArray[np.uint8]
 Grid: TypeAlias = npt.NDArray[np.int64]
-Unwrap: TypeAlias = Callable[[memoryview], memoryview]
-"""Takes a tile out of what a container wraps around it (DICOM items)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +45,13 @@ class NativeTiles(ABC):
     standalone: bool
     """Whether `imagecodecs` without arguments decodes the codestream to the RGB the slide shows."""
 
-    def __init__(
-        self, location: str, layout: TileLayout, source: ByteSource, unwrap: Unwrap | None = None
-    ) -> None:
+    def __init__(self, location: str, layout: TileLayout, source: ByteSource) -> None:
         self.location = location
         self.level, self.size, self.tile = layout.level, layout.size, layout.tile
         self.rows, self.columns = layout.byte_counts.shape
         self.byte_counts = layout.byte_counts
         self._offsets = layout.offsets
         self._source = source
-        self._unwrap = unwrap
         # Noise at the highest quality stays below 3 bytes per sample; more is a damaged count.
         self._bytes_max = 9 * layout.tile.area + (1 << 16)
 
@@ -101,8 +96,7 @@ class NativeTiles(ABC):
         if count == 0:
             return None
         try:
-            stored = self._check(count, piece)
-            return self._assemble(self._unwrap(stored) if self._unwrap else stored)
+            return self._assemble(self._check(count, piece))
         except RegionError as err:
             named = RegionError(f"{self.location}: level {self.level}, tile {cell}: {err}")
             named.__cause__ = err

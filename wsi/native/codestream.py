@@ -106,8 +106,22 @@ def _parse_frame(body: bytes) -> tuple[Size, int, tuple[int, ...]]:
 
 
 def adobe_marker(transform: int) -> bytes:
-    """Make an APP14 segment: transform 0 says that three components are RGB, 1 YCbCr."""
-    return b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes((transform,))
+    """Make an APP14 segment: transform 0 says that three components are RGB, 1 YCbCr.
+
+    Its version (100) and flags are those that opentile writes.
+    """
+    return b"\xff\xee\x00\x0eAdobe\x00\x64\x80\x00\x00\x00" + bytes((transform,))
+
+
+def name_components(jpeg: Buffer, names: bytes) -> bytes:
+    """Rename the three components in frame and scan header; some decoders go by "RGB"."""
+    out = bytearray(jpeg)
+    for segment in iter_segments(jpeg):
+        if segment.marker in _FRAMES:
+            out[segment.start + 10 : segment.start + 19 : 3] = names
+        elif segment.marker == _SOS and out[segment.start + 4] == 3:
+            out[segment.start + 5 : segment.start + 11 : 2] = names
+    return bytes(out)
 
 
 def split_tables(data: bytes) -> tuple[bytes, bytes]:
@@ -125,14 +139,14 @@ def split_tables(data: bytes) -> tuple[bytes, bytes]:
     return b"".join([*tables, EOI]), b"".join([*header, data[last:]])
 
 
-def strip_colour(data: Buffer, header: JpegHeader) -> bytes:
-    """Return the header's bytes behind SOI without its JFIF and Adobe markers."""
+def strip_colour(header: bytes) -> bytes:
+    """Return a JPEG's header without its JFIF and Adobe markers."""
     kept = [
-        bytes(data[segment.start : segment.stop])
-        for segment in iter_segments(data[: header.length])
+        header[segment.start : segment.stop]
+        for segment in iter_segments(header)
         if segment.marker not in (_APP0, _APP14)
     ]
-    return b"".join(kept)
+    return b"".join([SOI, *kept])
 
 
 def check_end(data: bytes, start: int) -> None:
@@ -184,10 +198,11 @@ class JpegAssembler:
         if found != (self._tile, 8, self.components):
             raise RegionError(f"a tile of {found}, expected {(self._tile, 8, self.components)}")
         header = bytes(tile[: parsed.length])
-        adobe, body = b"", header[2:]
+        adobe, shown = b"", header
         if self._must_recolour(parsed):
-            adobe, body = adobe_marker(0 if self._rgb else 1), strip_colour(tile, parsed)
-        pair = (header, SOI + adobe + self._tables + body)
+            adobe = adobe_marker(0 if self._rgb else 1)
+            shown = name_components(strip_colour(header), b"RGB" if self._rgb else b"\1\2\3")
+        pair = (header, SOI + adobe + self._tables + shown[2:])
         if len(self._known) < 4:  # more would cost each tile a comparison
             self._known.append(pair)
         return pair

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wsi.native.base import NativeTiles, Rgb, TileLayout, Unwrap
+from wsi.native.base import NativeTiles, Rgb, TileLayout
 from wsi.native.codestream import JpegAssembler, check_jpeg2k
 
 if TYPE_CHECKING:
@@ -25,9 +25,8 @@ class JpegTiles(NativeTiles):
         source: "ByteSource",
         *,
         assembler: JpegAssembler,
-        unwrap: Unwrap | None = None,
     ) -> None:
-        super().__init__(location, layout, source, unwrap)
+        super().__init__(location, layout, source)
         self.standalone = assembler.components == 3  # a grey JPEG alone decodes to (h, w)
         self._assembler = assembler
 
@@ -62,9 +61,8 @@ class Jpeg2kTiles(NativeTiles):
         source: "ByteSource",
         *,
         is_ycc: bool = False,
-        unwrap: Unwrap | None = None,
     ) -> None:
-        super().__init__(location, layout, source, unwrap)
+        super().__init__(location, layout, source)
         self.standalone = not is_ycc
         self._is_ycc = is_ycc
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsi.errors import InvalidRequestError
-from wsi.native.codestream import SOI, iter_segments, split_tables
+from wsi.native.codestream import SOI, name_components, split_tables
 from wsi.synthetic.container import COMPRESSION, JPEG_TABLES, PHOTOMETRIC, SUBSAMPLING, TagValue
 
 Pixels = npt.NDArray[np.uint8]
@@ -68,7 +68,8 @@ class JpegEncoder(TileEncoder):
         full = imagecodecs.jpeg8_encode(
             pixels, self._quality, colorspace="rgb", outcolorspace="rgb", subsampling="444"
         )
-        return number_components(bytes(full))
+        # Renamed, so that nothing tells that the stream is RGB.
+        return name_components(bytes(full), bytes((0, 1, 2)))
 
     def decode(self, data: bytes) -> Pixels:
         """Decode by libjpeg with the colour space stated."""
@@ -79,17 +80,6 @@ class JpegEncoder(TileEncoder):
             SOI + self._tables[2:-2] + data[2:], colorspace=space, outcolorspace="rgb"
         )
         return pixels
-
-
-def number_components(jpeg: bytes) -> bytes:
-    """Rename a JPEG's components from "RGB" to 0, 1, 2, so that nothing tells that it is RGB."""
-    out = bytearray(jpeg)
-    for segment in iter_segments(jpeg):
-        first = {0xC0: segment.start + 10, 0xDA: segment.start + 5}.get(segment.marker)
-        step = 3 if segment.marker == 0xC0 else 2
-        if first is not None:
-            out[first], out[first + step], out[first + 2 * step] = 0, 1, 2
-    return bytes(out)
 
 
 class Jpeg2kEncoder(TileEncoder):

@@ -1,14 +1,15 @@
-"""The openslide reader on what only it opens; the contract on a pyramid and on the bundled slide."""
+"""The openslide reader on real slides; the contract on three kinds of file."""
 
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 
 from tests.wsi.conftest import MPP, KnownSlide
 from wsi import MissingMppError, Point, Region, Size, UnsupportedSlideError, open_slide
-from wsi.contract import ReaderTests, region
+from wsi.testing import ReaderTests, SvsSpec, region, write_svs
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -35,6 +36,26 @@ class TestBundledSlide(ReaderTests):
     @pytest.fixture
     def base(self, cmu_pixels: Pixels) -> Pixels:
         return cmu_pixels
+
+
+@pytest.fixture(scope="module")
+def synthetic_svs(tmp_path_factory: pytest.TempPathFactory, cmu_slide: Path) -> Path:
+    path = tmp_path_factory.mktemp("svs") / "synthetic.svs"
+    write_svs(path, cmu_slide, (1301, 1111), SvsSpec(tile_px=240, mpp=0.3))
+    return path
+
+
+class TestSyntheticSvs(ReaderTests):
+    reader = "openslide"
+    thumbnail_tolerance = 8  # its level of 81 px is JPEG, and OpenSlide takes 1/16 for 1/16.08
+
+    @pytest.fixture
+    def location(self, synthetic_svs: Path) -> str:
+        return str(synthetic_svs)
+
+    @pytest.fixture
+    def base(self, synthetic_svs: Path) -> Pixels:
+        return np.asarray(tifffile.imread(synthetic_svs, key=0))
 
 
 def test_metadata_of_the_bundled_slide(cmu_slide: Path) -> None:

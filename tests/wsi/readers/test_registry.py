@@ -18,6 +18,9 @@ from wsi import (
 )
 from wsi.readers import READERS, ReaderEntry
 
+REFUSAL = r"not a slide that|not a picture that|OpenSlide does not know"
+HEAVY = "tifffile tiffslide pydicom skimage imagecodecs zarr fsspec openslide PIL pytest"
+
 
 def test_a_missing_file_is_named() -> None:
     with pytest.raises(UnreadableSlideError, match=r"^nowhere/a\.svs: no such file$"):
@@ -39,7 +42,7 @@ def test_an_empty_file_is_said_to_be_empty(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["a.svs", "a.ndpi", "a.tif", "a.png", "a.jpg", "a.dcm", "a.txt"])
 def test_a_text_file_is_no_slide(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("Dear pathologist, this is a letter.\n" * 50)
-    with pytest.raises(UnsupportedSlideError, match="not a (slide|picture)"):
+    with pytest.raises(UnsupportedSlideError, match=REFUSAL):
         open_slide(tmp_path / name)
 
 
@@ -98,10 +101,8 @@ def test_slide_extensions_are_lower_case_with_a_dot() -> None:
 
 
 def test_importing_wsi_loads_no_heavy_library() -> None:
-    code = (
-        "import sys, wsi; "
-        "heavy = 'tifffile tiffslide pydicom skimage imagecodecs zarr fsspec openslide PIL pytest'; "
-        "print([name for name in heavy.split() if name in sys.modules])"
+    code = f"import sys, wsi; print([name for name in {HEAVY.split()} if name in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

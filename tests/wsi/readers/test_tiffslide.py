@@ -1,4 +1,4 @@
-"""The tiffslide reader: OME-TIFF, URLs, refusals; the contract on a pyramid and on the bundled slide."""
+"""The tiffslide reader: OME-TIFF, URLs, refusals; the contract on four files."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import pytest
 import tifffile
 
 from tests.wsi.conftest import KnownSlide, smooth_pixels
-from wsi import RegionError, UnsupportedSlideError, open_slide
-from wsi.contract import ReaderTests, region
+from wsi import Mpp, RegionError, UnsupportedSlideError, open_slide
+from wsi.testing import ReaderTests, region, write_pyramid
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -52,6 +52,28 @@ class TestRemote(ReaderTests):
     @pytest.fixture
     def base(self, pyramid: KnownSlide) -> Pixels:
         return pyramid.base
+
+
+class TestOmePyramid(ReaderTests):
+    """Lower levels hang below the first one, where OpenSlide does not see them."""
+
+    reader = "tiffslide"
+
+    @pytest.fixture
+    def base(self) -> Pixels:
+        return smooth_pixels(257, 333)
+
+    @pytest.fixture
+    def location(self, tmp_path: Path, base: Pixels) -> str:
+        path = tmp_path / "pyramid.ome.tif"
+        write_pyramid(path, base, tile_px=64, mpp=Mpp(0.25, 0.26), as_subifds=True)
+        return str(path)
+
+    def test_it_is_the_default_for_its_name(self, location: str) -> None:
+        with open_slide(location) as slide:
+            assert slide.reader == "tiffslide"
+            assert len(slide.levels) == 3
+            assert (slide.mpp.x, slide.mpp.y) == (0.25, 0.26)
 
 
 def write_ome(path: Path, pixels: npt.NDArray[np.generic], **metadata: object) -> str:

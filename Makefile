@@ -1,0 +1,48 @@
+# Each target makes .venv from plain python3 and installs what it needs; the second time is quick.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types bench clean
+
+help:
+	@echo "make demo   tile the bundled slide and write a report page"
+	@echo "make test   lint, import arrows, types, tests"
+	@echo "make lint   lint, import arrows, types"
+	@echo "make bench  measure against the loops and libraries that people use today"
+
+# A stamp per set of extras: pyproject.toml is the only thing that changes what is installed.
+$(VENV)/.%.stamp: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	@touch $@
+
+$(VENV)/.core.stamp: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+demo: $(VENV)/.core.stamp
+	$(BIN)/microtome tile tests/data/CMU-1-Small-Region.svs --out demo/archive.zarr \
+		--mpp native --patch-size 240
+	$(BIN)/microtome verify demo/archive.zarr --source
+	@echo "open demo/archive.report.html in a browser"
+
+lint: $(VENV)/.dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev,bench.stamp
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) demo .bench

@@ -1,0 +1,31 @@
+"""The slides that are measured on: generated from the bundled one, kept in .bench between runs."""
+
+import shutil
+from pathlib import Path
+
+from wsi.synthetic import SvsSpec, write_svs
+
+ROOT = Path(__file__).parent.parent.parent
+WORK = ROOT / ".bench"
+SOURCE = ROOT / "tests" / "data" / "CMU-1-Small-Region.svs"
+
+
+def slide(side_px: int = 24_576, number: int = 0) -> Path:
+    """Give a JPEG SVS of `side_px` with 256 px tiles at 0.25 um/px; copies differ by name only."""
+    path = WORK / f"slide-{side_px}-{number}.svs"
+    if not path.exists():
+        WORK.mkdir(exist_ok=True)
+        temporary = path.with_suffix(".tmp.svs")
+        if number:
+            shutil.copyfile(slide(side_px), temporary)
+        else:
+            write_svs(temporary, SOURCE, side_px, SvsSpec(tile_px=256, mpp=0.25))
+        temporary.rename(path)
+    return path
+
+
+def out(name: str) -> Path:
+    """Give a place for an archive, empty."""
+    path = WORK / f"{name}.zarr"
+    shutil.rmtree(path, ignore_errors=True)
+    return path

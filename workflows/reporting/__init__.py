@@ -1,0 +1,1 @@
+"""The parts of the report page: facts, pictures, plots, and the page itself."""

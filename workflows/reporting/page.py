@@ -1,0 +1,103 @@
+"""The page: facts into the template. Everything is in the one file; it asks the network for nothing."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from workflows.reporting.facts import SlideFacts, failures_by_cause, totals
+from workflows.reporting.plots import bars, histogram
+from workflows.units import duration, plural, size
+
+MOST_LISTED = 50
+"""Slides that are listed under one cause of failure."""
+
+
+def render_page(
+    location: str, slides: Sequence[SlideFacts], run: dict[str, Any] | None, version: str
+) -> str:
+    """Give the page as HTML.
+
+    Args:
+        location: of the archive.
+        slides: all of the archive.
+        run: record of the last run, where there is one.
+        version: of microtome.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("workflows"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        size=size, duration=duration, number=_number, um=_um, axes=_axes, plural=plural
+    )
+    readable = [slide for slide in slides if not slide.error]
+    return environment.get_template("report.html.j2").render(
+        name=PurePosixPath(location.rstrip("/")).name,
+        location=location,
+        slides=slides,
+        noted=[slide for slide in slides if slide.notes],
+        pictured=sum(slide.pictures is not None for slide in slides),
+        totals=totals(slides),
+        run=run,
+        failures=failures_by_cause(run),
+        most_listed=MOST_LISTED,
+        plots=_plots(readable),
+        version=version,
+    )
+
+
+def _plots(slides: Sequence[SlideFacts]) -> list[tuple[str, str]]:
+    """Heading and drawing of each plot."""
+    if not slides:
+        return []
+    patches = [slide.attributes["n_patches"] for slide in slides]
+    sizes = [slide.size for slide in slides]
+    shares = sum((slide.tissue_counts for slide in slides[1:]), slides[0].tissue_counts)
+    return [
+        (
+            "Patches per slide",
+            bars(
+                patches,
+                title=f"Patches per slide: {min(patches):,} to {max(patches):,}",
+                below="slides, most patches first",
+                label=lambda value: f"{value:,.0f}" if value >= 1 or value == 0 else f"{value:g}",
+            ),
+        ),
+        (
+            "Tissue share of kept patches",
+            histogram(
+                shares.tolist(),
+                title="Number of kept patches by the share of the patch that is tissue",
+                below="share of the patch that is tissue",
+                ends=("0", "100 %"),
+            ),
+        ),
+        (
+            "Size per slide",
+            bars(
+                sizes,
+                title=f"Stored bytes per slide: {size(min(sizes))} to {size(max(sizes))}",
+                below="slides, largest first",
+                label=size,
+            ),
+        ),
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _um(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _axes(values: Sequence[float]) -> str:
+    """Give two numbers, or one where both are the same."""
+    x, y = (f"{value:.4g}" for value in values)
+    return x if x == y else f"{x} × {y}"  # noqa: RUF001 - the multiplication sign is meant
