@@ -30,7 +30,7 @@ demo: $(VENV)/.core.stamp
 	$(BIN)/microtome tile tests/data/CMU-1-Small-Region.svs --out demo/archive.zarr \
 		--mpp native --patch-size 240
 	$(BIN)/microtome verify demo/archive.zarr --source
-	@echo "open demo/archive.report.html in a browser"
+	@echo "open demo/archive.zarr.report.html in a browser"
 
 lint: $(VENV)/.dev.stamp
 	$(BIN)/ruff check .

@@ -75,7 +75,7 @@ def read_geojson(
     try:
         content = json.loads(file.read_text("utf-8-sig"))
         polygons, ignored = _polygons(content)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as err:
         raise PlanError(f"cannot read the GeoJSON {file}: {err}") from err
     scale = np.array([shape[1] / slide_size[0], shape[0] / slide_size[1]])
     mask = np.zeros(shape, np.bool_)
@@ -173,7 +173,7 @@ def _read_picture(file: Path, shape: tuple[int, int], slide_size: tuple[int, int
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            with Image.open(file) as picture:
+            with Image.open(file, formats=("PNG",)) as picture:
                 _check_aspect(file, picture.width, picture.height, slide_size)
                 pixels = np.asarray(picture)
         except Image.DecompressionBombError as err:

@@ -105,12 +105,12 @@ def tissue_outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
 
     Returns:
         Corners x, y in pixels of the mask, whose first pixel's corner is at (0, 0), each (K, 2),
-        first equal to last; simplified to within half a pixel.
+        first equal to last; simplified to within 0.3 px, so every pixel centre stays on its side.
     """
     from skimage.measure import approximate_polygon, find_contours
 
     padded = np.pad(mask, 1).astype(np.float32)
-    lines = (approximate_polygon(line, 0.5) for line in find_contours(padded, 0.5))
+    lines = (approximate_polygon(line, 0.3) for line in find_contours(padded, 0.5))
     return [np.asarray(line[:, ::-1] - 0.5, np.float64) for line in lines if len(line) > 3]
 
 

@@ -1,4 +1,4 @@
-"""What a person runs: one frozen config and one function for each workflow, and the command line."""
+"""What a person runs: a frozen config and a function for each workflow, and the command line."""
 
 from workflows.outcome import Outcome
 from workflows.registry import WORKFLOWS, Workflow

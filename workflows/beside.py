@@ -1,4 +1,4 @@
-"""The files that a run leaves beside an archive: `<archive>.run.json`, `.failures.csv`, `.report.html`."""
+"""The files that a run leaves beside an archive: its record, its failures and its report."""
 
 import csv
 import io

@@ -40,7 +40,9 @@ def run(words: list[str]) -> int:
             result_action="return_value",
         )
     except KeyboardInterrupt:
-        return _stop("stopped; what is committed stays, the same command goes on", INTERRUPTED, words)
+        return _stop(
+            "stopped; what is committed stays, the same command goes on", INTERRUPTED, words
+        )
     except cyclopts.CycloptsError as err:
         return _stop(_usage_sentence(err), USAGE, words)
     except _expected() as err:

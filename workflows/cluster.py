@@ -47,7 +47,7 @@ def starting_client(
 
 
 def _leave_ctrl_c_to_main() -> None:
-    # Workers inherit the mask, so Ctrl-C reaches this process alone, which then stops them in order.
+    # Workers inherit the mask, so Ctrl-C reaches this process alone, which stops them in order.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
@@ -75,7 +75,8 @@ def _start_local(stack: ExitStack, workers: int, *, dashboard: bool) -> "Client"
     stack.enter_context(cluster)
     if dashboard:
         log.warning("Dask's pages are on %s", cluster.dashboard_link)
-    return stack.enter_context(Client(cluster, set_as_default=False))
+    client: Client = stack.enter_context(Client(cluster, set_as_default=False))
+    return client
 
 
 def _hush() -> None:
@@ -89,7 +90,7 @@ def _connect(scheduler: str) -> "Client":
 
     _hush()
     try:
-        client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
+        client: Client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as err:  # TimeoutError is an OSError
         raise UsageError(f"--scheduler: no Dask scheduler answers at {scheduler}: {err}") from err
     if not client.scheduler_info(n_workers=-1)["workers"]:

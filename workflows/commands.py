@@ -101,9 +101,7 @@ def _words(name: str, field: FieldInfo) -> inspect.Parameter:
             name, inspect.Parameter.VAR_POSITIONAL, annotation=Annotated[str, about]
         )
     hint = Annotated[str | None, about]
-    return inspect.Parameter(
-        name, inspect.Parameter.POSITIONAL_ONLY, annotation=hint, default=None
-    )
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY, annotation=hint, default=None)
 
 
 def _option(

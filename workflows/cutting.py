@@ -1,4 +1,4 @@
-"""What `tile` and `plan` share: which slides, which patches, and how these become tiling's terms."""
+"""What `tile` and `plan` share: which slides, which patches, and tiling's terms for them."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tiling.plan import CutOptions, SlideSource
 
 NEEDS_PATH = ("mask", "geojson")
+ENCODING = r"^(auto|lossless|raw|jpeg:([1-9]\d?|100)(:444)?)$"
 
 
 class CutConfig(WorkflowConfig):
@@ -35,8 +36,8 @@ class CutConfig(WorkflowConfig):
     min_tissue: float = Field(default=0.1, ge=0, le=1)
     """Least share of a patch, 0 to 1, that must be tissue for it to be kept; 0 keeps all."""
     tissue: Literal["otsu", "hsv", "mask", "geojson", "none"] = "otsu"
-    """How tissue is found: threshold of the saturation, band of colours, given masks, given outlines
-    in level-0 pixels, or not at all."""
+    """How tissue is found: threshold of the saturation, band of colours, given masks, given
+    outlines in level-0 pixels, or not at all."""
     tissue_path: str | None = None
     """Mask or GeoJSON file, or a folder that holds one named after each slide."""
     min_object_um2: float = Field(default=10_000.0, ge=0)
@@ -53,9 +54,9 @@ class CutConfig(WorkflowConfig):
     """Band of saturations for --tissue hsv, 0 to 1."""
     hsv_value: tuple[float, float] = (0.15, 1.0)
     """Band of brightness for --tissue hsv, 0 to 1."""
-    encoding: str = Field(default="auto", pattern=r"^(auto|lossless|raw|jpeg:([1-9]\d?|100)(:444)?)$")
-    """How patches are stored: auto (the slide's own bytes where possible, else jpeg:95), jpeg:Q with
-    Q from 1 to 100, lossless, or raw."""
+    encoding: str = Field(default="auto", pattern=ENCODING)
+    """How patches are stored: auto (the slide's own bytes where possible, else jpeg:95), jpeg:Q
+    with Q from 1 to 100 (jpeg:Q:444 keeps full colour resolution), lossless, or raw."""
     pad_edges: bool = False
     """Keep patches that hang over the right and the lower edge, padded white."""
     slide_mpp: PositiveFloat | None = None
@@ -63,7 +64,7 @@ class CutConfig(WorkflowConfig):
     max_unreadable: float = Field(default=0.1, ge=0, le=1)
     """Share of a slide's patches, 0 to 1, that may be unreadable before the slide fails."""
     icc: bool = False
-    """Convert colours to sRGB by the slide's ICC profile; its compressed tiles cannot be kept then."""
+    """Convert colours to sRGB by the slide's ICC profile; tiles cannot be copied then."""
     reader: str | None = None
     """Read slides with this reader (openslide, tiffslide or image); by default chosen by format."""
 

@@ -19,7 +19,7 @@ class DoctorConfig(WorkflowConfig):
     """
 
     out: str = "."
-    """Folder or URL where an archive will lie: its room, its inodes and its latency are measured."""
+    """Folder or URL where an archive will lie; its room, inodes and latency are measured."""
 
 
 def run(config: DoctorConfig, progress: ProgressCallback) -> Outcome:

@@ -1,11 +1,8 @@
 """`microtome plan` and `tile --dry-run`: what would be cut, how it is stored, and what it costs."""
 
-import signal
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from functools import partial
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -13,7 +10,8 @@ from pydantic import Field
 from workflows.cluster import cores
 from workflows.cutting import CutConfig, cut_options, find_sources
 from workflows.estimate import HOW, START_S, Work, seconds_of
-from workflows.outcome import ALL_GOOD, SOME_FAILED, Outcome
+from workflows.outcome import ALL_GOOD, SOME_FAILED, USAGE, Outcome
+from workflows.pool import spread
 from workflows.progress import ProgressCallback, Update
 
 if TYPE_CHECKING:
@@ -27,7 +25,8 @@ ALONE = 4
 class PlanConfig(CutConfig):
     """Say what `tile` would do with the same options, without cutting a patch or writing a file.
 
-    Per slide: resolution and its origin, level, grid, kept patches, encoding and why, size, files.
+    Exits with 3 where slides would fail, and with 2 where `tile` would refuse for the archive holds
+    other versions of them. Per slide: resolution and its origin, level, grid, kept patches, encoding and why, size, files.
     """
 
     out: str | None = None
@@ -47,7 +46,12 @@ def run(config: PlanConfig, progress: ProgressCallback) -> Outcome:
 
 def plan_for_tile(config: "TileConfig", progress: ProgressCallback) -> Outcome:
     """Plan what `tile` would cut with this config."""
-    return _plan(config, config.out, config.workers, progress)
+    outcome = _plan(config, config.out, config.workers, progress)
+    return Outcome(outcome.document, ALL_GOOD) if _only_replaces(config, outcome) else outcome
+
+
+def _only_replaces(config: "TileConfig", outcome: Outcome) -> bool:
+    return config.overwrite and outcome.exit_code == USAGE
 
 
 def _plan(
@@ -55,30 +59,23 @@ def _plan(
 ) -> Outcome:
     sources, options = find_sources(config), cut_options(config)
     count = workers or cores()
+    describe = partial(describe_slide, options=options, out=out)
     started, plans = time.monotonic(), []
-    for plan in _planned(sources, options, out, count):
+    for plan in spread(describe, sources, 1 if len(sources) <= ALONE else count):
         plans.append(plan)
         failed = sum(1 for known in plans if known["state"] == "failed")
         elapsed = time.monotonic() - started
         progress(Update(len(sources), len(plans), failed, elapsed_s=elapsed))
+    order = {source.slide_id: i for i, source in enumerate(sources)}
+    plans.sort(key=lambda known: order[known["slide_id"]])
     document = {"plans": plans, "total": _total(plans, count), "archive": out}
-    bad = any(plan["state"] in ("failed", "conflict") for plan in plans)
-    return Outcome(document, SOME_FAILED if bad else ALL_GOOD)
+    return Outcome(document, _exit_code({plan["state"] for plan in plans}))
 
 
-def _planned(
-    sources: "Sequence[SlideSource]", options: "CutOptions", out: str | None, workers: int
-) -> Iterator[dict[str, Any]]:
-    describe = partial(describe_slide, options=options, out=out)
-    if len(sources) <= ALONE or workers == 1:
-        yield from map(describe, sources)
-        return
-    ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process, which then ends the others
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, ignore)
-    try:
-        yield from pool.map(describe, sources)
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _exit_code(states: set[str]) -> int:
+    if "conflict" in states:
+        return USAGE
+    return SOME_FAILED if "failed" in states else ALL_GOOD
 
 
 def describe_slide(

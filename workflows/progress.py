@@ -57,7 +57,7 @@ class Rates:
         """Take note of an update."""
         work = _share_done(update)
         self.seen.append((update.elapsed_s, update.patches_done, update.bytes_done, work))
-        while len(self.seen) > 2 and self.seen[-1][0] - self.seen[0][0] > WINDOW_S:  # noqa: PLR2004
+        while len(self.seen) > 2 and self.seen[-1][0] - self.seen[0][0] > WINDOW_S:
             self.seen.popleft()
 
     @property

@@ -47,7 +47,11 @@ class Workflow:
 
 WORKFLOWS: dict[str, Workflow] = {
     "tile": Workflow(
-        "workflows.tile", "TileConfig", "Cut slides into an archive of patches.", "tile", silent=True
+        "workflows.tile",
+        "TileConfig",
+        "Cut slides into an archive of patches.",
+        "tile",
+        silent=True,
     ),
     "plan": Workflow(
         "workflows.plan", "PlanConfig", "Say what `tile` would do, without cutting.", "plan"

@@ -15,7 +15,7 @@ PICTURES = 100
 
 
 class ReportConfig(WorkflowConfig):
-    """Write one self-contained HTML page about an archive: pictures, counts, resolution, failures."""
+    """Write one HTML page about an archive: pictures, counts, resolution, failures."""
 
     archive: Annotated[str, POSITIONAL]
     """Path or URL of an archive."""

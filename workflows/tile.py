@@ -115,7 +115,7 @@ def _outcome(outcome: "SlideOutcome") -> dict[str, Any]:
 def _write_beside(
     beside: Beside, document: dict[str, Any], config: TileConfig
 ) -> dict[str, str | None]:
-    """Write what lies beside the archive; the patches are committed, so no failure here is fatal."""
+    """Write what lies beside the archive; patches are committed, so no failure here is fatal."""
     files: dict[str, str | None] = {"run": None, "failures": None, "report": None}
     failed = [outcome for outcome in document["outcomes"] if outcome["state"] == "failed"]
     try:

@@ -25,4 +25,5 @@ def size(count: float) -> str:
 
 def plural(count: int, noun: str) -> str:
     """Give a count with its noun: 1 slide, 2 slides."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    ending = "" if count == 1 else "es" if noun.endswith("ch") else "s"
+    return f"{count:,} {noun}{ending}"

@@ -1,11 +1,8 @@
-"""`microtome verify`: read everything that is stored again, and compare it with the slides if asked."""
+"""`microtome verify`: read what is stored again, and compare it with the slides if asked."""
 
-import signal
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -14,6 +11,7 @@ from workflows.cluster import cores
 from workflows.config import POSITIONAL, WorkflowConfig, nearest
 from workflows.errors import UsageError
 from workflows.outcome import ALL_GOOD, SOME_FAILED, Outcome
+from workflows.pool import spread
 from workflows.progress import ProgressCallback, Update
 
 if TYPE_CHECKING:
@@ -46,7 +44,8 @@ def run(config: VerifyConfig, progress: ProgressCallback) -> Outcome:
     archive = Archive.open(config.archive)
     names = _names(archive, config.slide)
     started, slides = time.monotonic(), []
-    for slide in _checked(config, names):
+    check = partial(check_slide, config.archive, against_source=config.source)
+    for slide in spread(check, names, min(config.workers or cores(), len(names))):
         slides.append(slide)
         bad = sum(1 for known in slides if known["problems"])
         patches = sum(known["patches"] for known in slides)
@@ -71,23 +70,6 @@ def _names(archive: "Archive", only: str | None) -> list[str]:
     if only not in names:
         raise UsageError(f"{archive.location} holds no slide {only!r}; {nearest(only, names)}")
     return [only]
-
-
-def _checked(config: VerifyConfig, names: list[str]) -> Iterator[dict[str, Any]]:
-    workers = min(config.workers or cores(), len(names))
-    if workers <= 1:
-        yield from (check_slide(config.archive, name, against_source=config.source) for name in names)
-        return
-    ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process, which then ends the others
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), signal.signal, ignore)
-    try:
-        checks = [
-            pool.submit(check_slide, config.archive, name, against_source=config.source)
-            for name in names
-        ]
-        yield from (check.result() for check in as_completed(checks))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def check_slide(archive: str, slide_id: str, *, against_source: bool) -> dict[str, Any]:

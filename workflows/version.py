@@ -1,4 +1,4 @@
-"""`microtome version`: versions of everything that has a say in pixels or in a report of a fault."""
+"""`microtome version`: versions of everything that has a say in pixels, or in a fault."""
 
 import platform
 from importlib import metadata

@@ -44,9 +44,10 @@ def plan(document: Document) -> "Iterator[RenderableType]":
             yield _text(f"{known['state']:<9}{known['slide_id']}: {known['error']}")
     total = document["total"]
     yield (
-        f"\n{total['to_cut']:,} of {total['slides']:,} slides to cut: {total['patches']:,} patches, "
+        f"\n{total['to_cut']:,} of {plural(total['slides'], 'slide')} to cut: "
+        f"{plural(total['patches'], 'patch')}, "
         f"about {size(total['bytes'])} in {total['files']:,} files, "
-        f"about {duration(total['seconds'])} with {total['workers']} workers"
+        f"about {duration(total['seconds'])} with {plural(total['workers'], 'worker')}"
     )
     yield f"({total['how']})"
 
@@ -128,7 +129,9 @@ def _passthrough(document: Document) -> str:
 
 def listing(document: Document) -> "Iterator[RenderableType]":
     """One row per slide, then the sum."""
-    table = _table("slide", "#patches", "#unreadable", "#px", "um/px", "encoding", "#size", "labels")
+    table = _table(
+        "slide", "#patches", "#unreadable", "#px", "um/px", "encoding", "#size", "labels"
+    )
     for row in document["slides"]:
         labels = [row[name] for name in ("patient", "site", "label", "split") if row[name]]
         table.add_row(
@@ -143,8 +146,11 @@ def listing(document: Document) -> "Iterator[RenderableType]":
         )
     yield table
     total = document["total"]
-    counts = f"{total['slides']:,} slides, {total['patches']:,} patches, {size(total['bytes'])}"
-    yield counts + (f", {total['unreadable']:,} unreadable" if total["unreadable"] else "")
+    counts = [plural(total["slides"], "slide"), plural(total["patches"], "patch")]
+    counts.append(size(total["bytes"]))
+    if total["unreadable"]:
+        counts.append(f"{total['unreadable']:,} unreadable")
+    yield ", ".join(counts)
 
 
 def verify(document: Document) -> "Iterator[RenderableType]":
@@ -162,7 +168,7 @@ def verify(document: Document) -> "Iterator[RenderableType]":
     bad = sum(slide["state"] == "damaged" for slide in document["slides"])
     compared = ", and equal to its slide" if document["source"] else ""
     good = f"every slide is as it was written{compared}"
-    yield f"{bad:,} of {len(document['slides']):,} slides are damaged" if bad else good
+    yield f"damaged: {bad:,} of {plural(len(document['slides']), 'slide')}" if bad else good
 
 
 MOST_PROBLEMS = 50

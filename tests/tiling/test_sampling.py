@@ -37,7 +37,7 @@ def test_balanced_draws_slides_and_their_patches_equally_often(
 ) -> None:
     drawn = sampling.balanced(slides, rng(seed), total).tolist()
     assert len(drawn) == (0 if not slides else len(slides) if total is None else total)
-    per_slide = Counter({slide: 0 for slide in slides})
+    per_slide = Counter(dict.fromkeys(slides, 0))
     per_slide.update(slides[i] for i in drawn)
     assert not per_slide or max(per_slide.values()) - min(per_slide.values()) <= 1
     per_patch = Counter(drawn)

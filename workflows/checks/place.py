@@ -41,8 +41,9 @@ def _room(folder: Path) -> Iterator[Check]:
     known = os.statvfs(folder)
     free = known.f_bavail * known.f_frsize
     found = f"{free / 1e9:.1f} GB free at {folder}"
+    little = free < LITTLE_BYTES
     advice = "free some room, or choose another --out; `microtome plan` says how much is needed"
-    yield Check("disk room", "ok" if free >= LITTLE_BYTES else "fail", found, advice * (free < LITTLE_BYTES))
+    yield Check("disk room", "fail" if little else "ok", found, advice if little else "")
     if known.f_files:  # some file systems make inodes as they need them, and say 0
         few = known.f_favail < FEW_INODES
         advice = "free some inodes, or choose another --out" if few else ""

@@ -1,4 +1,4 @@
-"""What the report says of each slide, and of all together; read from the archive, nothing measured."""
+"""What the report says of each slide, and of all together, as the archive has it."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

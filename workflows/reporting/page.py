@@ -1,4 +1,4 @@
-"""The page: facts into the template. Everything is in the one file; it asks the network for nothing."""
+"""The page: facts into the template. All is in one file, which asks the network for nothing."""
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -10,6 +10,22 @@ from workflows.units import duration, plural, size
 
 MOST_LISTED = 50
 """Slides that are listed under one cause of failure."""
+
+
+CAUSES = {
+    "UnreadableSlideError": "The slide cannot be read",
+    "UnsupportedSlideError": "No reader knows the format",
+    "MissingReaderError": "A reader is not installed",
+    "MissingMppError": "The slide does not say its microns per pixel",
+    "RegionError": "A part of the slide cannot be read",
+    "DamagedSlideError": "Too much of the slide is unreadable",
+    "PlanError": "What was asked for cannot be cut from the slide",
+    "ConflictError": "The archive holds another version",
+    "StoreError": "The archive could not be written",
+    "LeaseError": "Another run took the slide over",
+    "KilledWorker": "Workers died on it",
+}
+"""Class of an error, and what it means to a person."""
 
 
 def render_page(
@@ -32,9 +48,7 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        size=size, duration=duration, number=_number, um=_um, axes=_axes, plural=plural
-    )
+    environment.filters.update(FILTERS)
     readable = [slide for slide in slides if not slide.error]
     return environment.get_template("report.html.j2").render(
         name=PurePosixPath(location.rstrip("/")).name,
@@ -89,6 +103,20 @@ def _plots(slides: Sequence[SlideFacts]) -> list[tuple[str, str]]:
     ]
 
 
+def _told(cause: str) -> str:
+    return CAUSES.get(cause, "Another error")
+
+
+def _origin(origin: str) -> str:
+    given = "given with --slide-mpp or in the manifest"
+    return given if origin == "override" else f"from {origin}"
+
+
+def _moment(iso: str) -> str:
+    """Give a moment in UTC to the minute."""
+    return f"{iso[:10]} {iso[11:16]} UTC"
+
+
 def _number(value: float) -> str:
     return f"{value:,.0f}"
 
@@ -101,3 +129,16 @@ def _axes(values: Sequence[float]) -> str:
     """Give two numbers, or one where both are the same."""
     x, y = (f"{value:.4g}" for value in values)
     return x if x == y else f"{x} × {y}"  # noqa: RUF001 - the multiplication sign is meant
+
+
+FILTERS = {
+    "size": size,
+    "duration": duration,
+    "plural": plural,
+    "number": _number,
+    "um": _um,
+    "axes": _axes,
+    "told": _told,
+    "origin": _origin,
+    "moment": _moment,
+}

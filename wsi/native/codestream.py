@@ -32,11 +32,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class JpegHeader:
-    """What a JPEG says before the data of its first scan, which begin `length` bytes in."""
+    """What a JPEG says before the data of its first scan, which begin `length` bytes in.
+
+    `sampling` is 16 * horizontal + vertical factor of each component: (34, 17, 17) is 4:2:0.
+    """
 
     size: Size
     precision: int
     component_ids: tuple[int, ...]
+    sampling: tuple[int, ...]
     has_jfif: bool
     adobe_transform: int | None
     length: int
@@ -97,12 +101,13 @@ def parse_jpeg(data: Buffer) -> JpegHeader:
     return JpegHeader(*frame, has_jfif=has_jfif, adobe_transform=adobe, length=length)
 
 
-def _parse_frame(body: bytes) -> tuple[Size, int, tuple[int, ...]]:
-    """Read a frame segment: size, bits per sample, component ids."""
+def _parse_frame(body: bytes) -> tuple[Size, int, tuple[int, ...], tuple[int, ...]]:
+    """Read a frame segment: size, bits per sample, component ids, sampling factors."""
     if len(body) < 6 or len(body) < 6 + 3 * body[5]:
         raise RegionError("damaged JPEG: its frame header is too short")
     precision, height, width, count = struct.unpack(">BHHB", body[:6])
-    return Size(width, height), precision, tuple(body[6 : 6 + 3 * count : 3])
+    ids, sampling = (tuple(body[at : 6 + 3 * count : 3]) for at in (6, 7))
+    return Size(width, height), precision, ids, sampling
 
 
 def adobe_marker(transform: int) -> bytes:

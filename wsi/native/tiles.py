@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wsi.native.base import NativeTiles, Rgb, TileLayout
-from wsi.native.codestream import JpegAssembler, check_jpeg2k
+from wsi.native.codestream import JpegAssembler, check_jpeg2k, parse_jpeg
 
 if TYPE_CHECKING:
     from wsi.native.source import ByteSource
@@ -42,11 +42,40 @@ class JpegTiles(NativeTiles):
     def _decode(self, data: bytes, reduction: int, shape: tuple[int, int, int]) -> Rgb:
         import simplejpeg
 
+        scale = 1 if reduction == 1 else choose_scale(parse_jpeg(data).sampling, reduction)
+        rest = reduction // scale
         # strict: damaged data raise, as they do in OpenSlide.
         pixels: Rgb = simplejpeg.decode_jpeg(
-            data, "RGB", min_factor=reduction, min_height=shape[0], min_width=shape[1], strict=True
+            data,
+            "RGB",
+            min_factor=scale,
+            min_height=shape[0] * rest,
+            min_width=shape[1] * rest,
+            strict=True,
         )
-        return pixels
+        return pixels if rest == 1 else reduce_area(pixels, rest)
+
+
+def choose_scale(sampling: tuple[int, ...], reduction: int) -> int:
+    """Choose by how much the inverse transform reduces; the rest is left to area averaging.
+
+    Measured on H&E at quality 75 against the area mean of the full decode, the scaled transform
+    alone has 48 to 52 dB for 4:4:4, but for subsampled colour less than 45 dB, because the colour
+    is then upsampled in another way (4:2:0: 41, 44, 48 dB for 2, 4, 8) or loses half of its
+    resolution (4:2:2: 36, 32, 30 dB). What is chosen has at least 45 dB.
+    """
+    if len(sampling) != 3 or len(set(sampling)) == 1:
+        return reduction
+    if sampling == (0x22, 0x11, 0x11):
+        return {2: 1, 4: 2, 8: 8}[reduction]
+    return 2 if reduction == 8 and sampling == (0x21, 0x11, 0x11) else 1
+
+
+def reduce_area(pixels: Rgb, step: int) -> Rgb:
+    """Average squares of step x step pixels, u1 (h, w, 3); both sides are multiples of it."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(pixels).reduce(step))
 
 
 class Jpeg2kTiles(NativeTiles):

@@ -1,68 +1,94 @@
-"""A local folder whose machine loses power at a chosen step: every process of the run is killed."""
+"""A local folder in whose use processes die at a chosen step. Nothing is faked: they really die."""
 
+import contextlib
 import os
+import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from tiling import storage
 from tiling.storage import LocalStorage
 
 Moment = Literal["before", "within", "after"]
 
 
 class DyingStorage(LocalStorage):
-    """Kills its process group around the first object written whose key ends in `key`.
+    """Kills around the first object whose key matches.
 
     Args:
         root: the folder.
-        key: how the key ends.
-        moment: before the object is written, when half of it is, or right after it.
+        key: a pattern that the object's key ends with; a commit has the key of its document.
+        moment: before the object is written, when it is there in part, or right after it.
+        alone: only the process that writes it dies, and only once: this file, which must not
+            exist, then says so. Without it the whole process group dies, as in a power cut.
     """
 
-    def __init__(self, root: str, key: str, moment: Moment) -> None:
+    def __init__(self, root: str, key: str, moment: Moment, alone: str = "") -> None:
         super().__init__(root)
-        self.key, self.moment = key, moment
+        self.key, self.moment, self.alone = key, moment, alone
 
     def write(self, key: str, parts: Sequence[bytes]) -> None:
-        if not key.endswith(self.key):
+        if not self._is_meant(key):
             super().write(key, parts)
             return
-        if self.moment == "after":
-            super().write(key, parts)
-        elif self.moment == "within":
-            super().write(key, _StoppingHalfWay(parts))
-        kill_everybody()
+        if self.moment == "before":
+            self._kill()
+        super().write(key, _Torn(parts, self._kill) if self.moment == "within" else parts)
+        self._kill()
 
     def create(self, key: str, data: bytes) -> bool:
-        made = super().create(key, data)
-        if key.endswith(self.key) and self.moment == "after":
-            kill_everybody()
-        return made
+        if not self._is_meant(key):
+            return super().create(key, data)
+        if self.moment == "before":
+            self._kill()
+        if self.moment == "within":
+            storage._link = self._kill  # by then the bytes are there, under another name
+        super().create(key, data)
+        self._kill()
+        return True
 
     def publish(self, staged: str, final: str, marker: str, data: bytes) -> None:
+        if not self._is_meant(f"{final}/{marker}"):
+            super().publish(staged, final, marker, data)
+            return
+        if self.moment == "before":
+            self.write(f"{staged}/{marker}", [data])
+            self._kill()
+        if self.moment == "within":
+            storage.shutil.rmtree = self._kill  # what was replaced is still there
         super().publish(staged, final, marker, data)
-        if self.key == "publish":
-            kill_everybody()
+        self._kill()
+
+    def _is_meant(self, key: str) -> bool:
+        meant = re.search(f"(^|/){self.key}$", key) is not None
+        return meant and not (self.alone and Path(self.alone).exists())
+
+    def _kill(self, *_: Any, **__: Any) -> None:
+        if self.alone:
+            Path(self.alone).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
-class _StoppingHalfWay(list[bytes]):
-    """Parts of an object; whoever asks for more than the first half of the bytes dies."""
+class _Torn(list[bytes]):
+    """The parts of an object; after half of the bytes, whoever writes them dies."""
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # noqa: ANN204 - an iterator of bytes
-        every = b"".join(list.__iter__(self))
+    def __init__(self, parts: Sequence[bytes], kill: Any) -> None:
+        super().__init__(parts)
+        self._kill = kill
+
+    def __iter__(self) -> Iterator[bytes]:
+        every = b"".join(super().__iter__())
         yield every[: len(every) // 2]
-        flush_open_files()
-        kill_everybody()
+        with contextlib.suppress(OSError):
+            _write_through()
+        self._kill()
 
 
-def flush_open_files() -> None:
-    """Nothing is lost by a kill but what Python holds; files below 1 MB would be empty otherwise."""
+def _write_through() -> None:
+    """Put something on the disk even where Python still holds all of the half."""
     for descriptor in Path("/proc/self/fd").iterdir():
-        target = str(descriptor.readlink()) if descriptor.is_symlink() else ""
-        if target.endswith(".tmp"):
+        if str(descriptor.readlink()).endswith(".tmp"):
             os.write(int(descriptor.name), b"torn")
-
-
-def kill_everybody() -> None:
-    os.killpg(os.getpgid(0), signal.SIGKILL)

@@ -15,7 +15,9 @@ from tests.tiling.faults.harness import (
     Slides,
     assert_committed_is_whole,
     assert_same,
+    is_running,
     started,
+    wait_until,
 )
 
 MOMENTS = 20
@@ -49,3 +51,37 @@ def test_a_killed_run_is_finished_by_the_next(
     assert sorted(skipped) == before
     assert_same(archive, reference)
     assert sorted(assert_committed_is_whole(archive)) == sorted(slides)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(4))
+def test_a_run_goes_on_when_a_worker_is_killed(
+    number: int, duration: float, slides: Slides, reference: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "a.zarr"
+    chance = random.Random(number)
+    with started(archive, slides, OPTIONS) as run:
+        run.wait_until_ready()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            run.process.wait((number + chance.random()) / 4 * duration)
+        workers = run.workers
+        if workers:  # none after a run that was quicker than the timed one
+            os.kill(chance.choice(workers), signal.SIGKILL)
+        assert {outcome["state"] for outcome in run.finish()} == {"done"}
+    assert_same(archive, reference)
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_a_killed_coordinator(
+    slides: Slides, reference: Path, tmp_path: Path, cut: Cut
+) -> None:
+    archive = tmp_path / "a.zarr"
+    with started(archive, slides, OPTIONS) as run:
+        run.wait_until_ready()
+        workers = run.workers
+        run.process.kill()
+        run.process.wait()
+        wait_until(lambda: not any(is_running(pid) for pid in workers))
+    assert_committed_is_whole(archive)
+    cut(archive, slides)
+    assert_same(archive, reference)

@@ -50,7 +50,7 @@ def test_split_and_assembled_again_decodes_to_the_same_pixels() -> None:
 
 def test_abbreviated_stream_alone_does_not_decode() -> None:
     _, tile = split_tables(FULL)
-    with pytest.raises(ValueError, match="[Tt]able"):
+    with pytest.raises(ValueError, match=r"[Tt]able"):
         simplejpeg.decode_jpeg(tile)
 
 

@@ -144,9 +144,7 @@ def test_frames_are_found_with_every_offset_table(
         pytest.param({"NumberOfFrames": 30}, id="two-focal-planes"),
         pytest.param({"PhotometricInterpretation": "YBR_PARTIAL_420"}, id="other-colour"),
         pytest.param({"TotalPixelMatrixRows": None}, id="no-size"),
-        pytest.param(
-            {"ImageType": ["DERIVED", "PRIMARY", "THUMBNAIL", "RESAMPLED"]}, id="thumbnail"
-        ),
+        pytest.param({"ImageType": ["DERIVED", "PRIMARY", "THUMBNAIL", "NONE"]}, id="thumbnail"),
     ],
 )
 def test_other_organisations_have_none(

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import fsspec
@@ -17,7 +18,7 @@ def slow_runs(ranges: list[tuple[int, int]], gap: int) -> set[int]:
     """Bytes that are fetched, found byte by byte: wanted ones, and holes of at most `gap`."""
     wanted = sorted({at for start, n in ranges for at in range(start, start + n)})
     fetched = set(wanted)
-    for left, right in zip(wanted, wanted[1:], strict=False):
+    for left, right in pairwise(wanted):
         if right - left - 1 <= gap:
             fetched |= set(range(left, right))
     return fetched

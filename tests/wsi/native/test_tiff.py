@@ -214,12 +214,13 @@ def test_colour_is_what_the_reader_shows(
     photometric: int,
     reader: str,
 ) -> None:
+    rgb_jpegs = full_jpegs(tissue, rgb=True)
     blocks = {
         "jfif": lambda: full_jpegs(tissue),
         "bare": lambda: full_jpegs(tissue, marker=b""),
         "adobe-0": lambda: full_jpegs(tissue, marker=adobe_marker(0)),
         "adobe-1": lambda: full_jpegs(tissue, marker=adobe_marker(1)),
-        "components-rgb": lambda: full_jpegs(tissue, rgb=True),
+        "components-rgb": lambda: rgb_jpegs,
         "numbered-rgb": lambda: [
             name_components(j, b"\0\1\2") for j in full_jpegs(tissue, rgb=True)
         ],
