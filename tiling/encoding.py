@@ -4,6 +4,7 @@ This module does not know Zarr: workers that write shards, and readers that trai
 none of it.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,12 +65,10 @@ def parse_encoding(text: str, reason: str) -> Encoding:
         return Encoding(JPEG_XL, (("effort", 1), ("lossless", True)), text, reason)
     if text == "raw":
         return Encoding(RAW, (), text, reason)
-    kind, _, rest = text.partition(":")
-    quality, _, sampling = rest.partition(":")
-    known = kind == "jpeg" and quality.isdecimal() and sampling in ("", "444")
-    if known and 1 <= int(quality) <= 100:
-        subsampling = (("subsampling", "444"),) if sampling else ()
-        return Encoding(JPEG, (("level", int(quality)), *subsampling), text, reason)
+    known = re.fullmatch(r"jpeg:([0-9]{1,3})(:444)?", text)
+    if known and 1 <= int(known[1]) <= 100:
+        subsampling = (("subsampling", "444"),) if known[2] else ()
+        return Encoding(JPEG, (("level", int(known[1])), *subsampling), text, reason)
     raise PlanError(
         f"encoding must be auto, jpeg:Q (Q from 1 to 100), jpeg:Q:444, lossless or raw, "
         f"got {text!r}"
@@ -100,9 +99,10 @@ def encode_patch(pixels: Pixels, encoding: Encoding) -> bytes:
 def _encode_jpeg(pixels: Pixels, settings: dict[str, Any]) -> bytes:
     import simplejpeg
 
+    quality = settings.get("level")
     data: bytes = simplejpeg.encode_jpeg(
         pixels,
-        quality=settings.get("level") or 75,  # libjpeg's default, as imagecodecs has it
+        quality=75 if quality is None else quality,  # libjpeg's default, as imagecodecs has it
         colorspace="RGB",
         colorsubsampling=settings.get("subsampling") or "420",
     )

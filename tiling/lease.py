@@ -107,7 +107,11 @@ class Leases:
 
     def owns(self, slide_id: str) -> bool:
         """Whether the slide is still ours, whatever other runs did meanwhile."""
-        return self._generations(slide_id)[-1:] == [self._held.get(slide_id)]
+        mine = self._held.get(slide_id)
+        if mine is None or self._generations(slide_id)[-1:] != [mine]:
+            return False
+        # after a takeover that was given back, a third run's lease may have our number
+        return self._owner(slide_id, mine) == self.token
 
     def check(self, slide_id: str) -> None:
         """Raise `LeaseError` unless the slide is still ours; to be called right before a commit."""
@@ -118,8 +122,14 @@ class Leases:
             )
 
     def release(self, slide_id: str) -> None:
-        """Give the slide back; older generations go first, so that none of them comes to life."""
+        """Give the slide back; older generations go first, so that none of them comes to life.
+
+        Of a slide that another run has taken over, everything is left to that run.
+        """
+        is_ours = self.owns(slide_id)
         mine = self._held.pop(slide_id)
+        if not is_ours:
+            return
         for generation in self._generations(slide_id):
             if generation <= mine:
                 self._storage.delete(self._lease_key(slide_id, generation))

@@ -83,8 +83,9 @@ class PatchReader:
         wanted = [divmod(self._positive(int(index)), self._capacity) for index in indices]
         shape = (len(wanted), self.patch_px, self.patch_px, 3)
         batch = np.empty(shape, np.uint8) if out is None else out
-        if batch.shape != shape or batch.dtype != np.uint8:
-            raise ValueError(f"out must be uint8 {shape}, got {batch.dtype} {batch.shape}")
+        if batch.shape != shape or batch.dtype != np.uint8 or not batch.flags.c_contiguous:
+            layout = "" if batch.flags.c_contiguous else ", not contiguous"
+            raise ValueError(f"out must be uint8 {shape}, got {batch.dtype} {batch.shape}{layout}")
         for pixels, data in zip(batch, self._shards.read_many(wanted), strict=True):
             decode_patch(data, self.encoding, pixels)
         return batch

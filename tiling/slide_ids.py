@@ -12,7 +12,6 @@ Where a rule loses letters (a name in another script, a long name), eight hex di
 of the original are added, so that different names stay different.
 """
 
-import hashlib
 import re
 import unicodedata
 from pathlib import PurePath, PurePosixPath
@@ -69,6 +68,8 @@ def without_extension(name: str) -> str:
 
 def _with_digest(text: str, original: str) -> str:
     """Return text shortened to fit, with digits of the original's digest."""
+    import hashlib  # costs as much as all else here, and is seldom needed
+
     digest = hashlib.sha256(original.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     kept = text[: MAX_LENGTH - 9].rstrip("._-") or "slide"
     return f"{kept}-{digest}"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,13 @@ Start with: microtome tile slides/ --out archive.zarr
 
 def main() -> None:
     """Run the command line of this process."""
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(*_: object) -> None:
+    """End by SIGTERM (batch systems, containers) as cleanly as by Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def run(words: list[str]) -> int:

@@ -39,7 +39,8 @@ def starting_client(
 
         def start() -> "Client":
             if scheduler is not None:
-                return stack.enter_context(_connect(scheduler))
+                client: Client = stack.enter_context(_connect(scheduler))
+                return client
             return _start_local(stack, workers or cores(), dashboard=dashboard)
 
         future = pool.submit(start)

@@ -16,7 +16,6 @@ from workflows.progress import ProgressCallback, Update
 
 if TYPE_CHECKING:
     from tiling.plan import CutOptions, SlidePlan, SlideSource
-    from workflows.tile import TileConfig
 
 ALONE = 4
 """Up to so many slides are planned in this process: starting others takes longer."""
@@ -26,7 +25,8 @@ class PlanConfig(CutConfig):
     """Say what `tile` would do with the same options, without cutting a patch or writing a file.
 
     Exits with 3 where slides would fail, and with 2 where `tile` would refuse for the archive holds
-    other versions of them. Per slide: resolution and its origin, level, grid, kept patches, encoding and why, size, files.
+    other versions of them. Per slide: resolution and its origin, level, grid, kept patches,
+    encoding and why, size, files.
     """
 
     out: str | None = None
@@ -41,22 +41,18 @@ def run(config: PlanConfig, progress: ProgressCallback) -> Outcome:
     Raises:
         ManifestError: the list of slides is wrong.
     """
-    return _plan(config, config.out, config.workers, progress)
+    return plan_cut(config, config.out, config.workers, progress)
 
 
-def plan_for_tile(config: "TileConfig", progress: ProgressCallback) -> Outcome:
-    """Plan what `tile` would cut with this config."""
-    outcome = _plan(config, config.out, config.workers, progress)
-    return Outcome(outcome.document, ALL_GOOD) if _only_replaces(config, outcome) else outcome
-
-
-def _only_replaces(config: "TileConfig", outcome: Outcome) -> bool:
-    return config.overwrite and outcome.exit_code == USAGE
-
-
-def _plan(
-    config: CutConfig, out: str | None, workers: int | None, progress: ProgressCallback
+def plan_cut(
+    config: CutConfig,
+    out: str | None,
+    workers: int | None,
+    progress: ProgressCallback,
+    *,
+    overwrite: bool = False,
 ) -> Outcome:
+    """Plan what would be cut into `out`; with `overwrite`, other versions there are no conflict."""
     sources, options = find_sources(config), cut_options(config)
     count = workers or cores()
     describe = partial(describe_slide, options=options, out=out)
@@ -69,11 +65,11 @@ def _plan(
     order = {source.slide_id: i for i, source in enumerate(sources)}
     plans.sort(key=lambda known: order[known["slide_id"]])
     document = {"plans": plans, "total": _total(plans, count), "archive": out}
-    return Outcome(document, _exit_code({plan["state"] for plan in plans}))
+    return Outcome(document, _exit_code({plan["state"] for plan in plans}, overwrite=overwrite))
 
 
-def _exit_code(states: set[str]) -> int:
-    if "conflict" in states:
+def _exit_code(states: set[str], *, overwrite: bool) -> int:
+    if "conflict" in states and not overwrite:
         return USAGE
     return SOME_FAILED if "failed" in states else ALL_GOOD
 

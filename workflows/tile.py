@@ -53,9 +53,9 @@ def run(config: TileConfig, progress: ProgressCallback) -> Outcome:
         UsageError: an option makes no sense.
     """
     if config.dry_run:
-        from workflows.plan import plan_for_tile
+        from workflows.plan import plan_cut
 
-        return plan_for_tile(config, progress)
+        return plan_cut(config, config.out, config.workers, progress, overwrite=config.overwrite)
     beside = Beside(config.out)
     sources = find_sources(config)
     with starting_client(config.workers, config.scheduler, dashboard=config.dashboard) as client:

@@ -22,7 +22,7 @@ SHAPE = (500, 800)
 TISSUE = ellipse(SHAPE, (300, 80, 600, 420))
 
 
-def detect(picture: np.ndarray, *, exclude_pen: bool = True) -> TissueMask:  # type: ignore[type-arg]
+def detect(picture: np.ndarray, *, exclude_pen: bool = True) -> TissueMask:
     options = TissueOptions(exclude_pen=exclude_pen)
     return detect_tissue(picture, options, slide_size=(800, 500), mpp=UM_PER_PX)
 

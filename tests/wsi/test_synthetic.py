@@ -1,5 +1,6 @@
 """The writers of synthetic slides, seen through OpenSlide and tifffile."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def svs(tmp_path_factory: pytest.TempPathFactory, cmu_slide: Path) -> Path:
 def test_openslide_knows_an_aperio_slide(svs: Path) -> None:
     with openslide.OpenSlide(svs) as slide:
         assert slide.properties["openslide.vendor"] == "aperio"
-        assert slide.properties["openslide.mpp-x"] == "0.2501"
+        assert float(slide.properties["openslide.mpp-x"]) == 0.2501
         assert slide.properties["openslide.objective-power"] == "40"
         assert slide.level_dimensions == ((5000, 4100), (1250, 1025), (312, 256))
         assert slide.properties["openslide.level[0].tile-width"] == "256"
@@ -51,11 +52,13 @@ def test_about_half_is_tissue_and_the_rest_is_glass(svs: Path) -> None:
     assert is_glass[:, -1].all()
 
 
-def test_lower_levels_are_area_means_of_what_is_shown(svs: Path) -> None:
+def test_lower_levels_are_area_means_of_what_is_shown(tmp_path: Path, cmu_slide: Path) -> None:
+    spec = SvsSpec(quality=98, codec="jpeg-rgb")
+    write_svs(tmp_path / "a.svs", cmu_slide, (1300, 1100), spec)
     for level in (0, 1):
-        upper, lower = show(svs, level), show(svs, level + 1).astype(float)
+        upper, lower = (show(tmp_path / "a.svs", at) for at in (level, level + 1))
         mean = reduce_area(upper, 4)[: lower.shape[0], : lower.shape[1]]
-        assert 10 * np.log10(255**2 / np.mean((lower - mean) ** 2)) > 30  # JPEG 75 lies between
+        assert np.abs(lower - mean.astype(float)).mean() < 1.5  # what JPEG 98 changes
 
 
 def test_tiles_share_tables_and_have_bytes_of_their_own(svs: Path) -> None:
@@ -63,7 +66,7 @@ def test_tiles_share_tables_and_have_bytes_of_their_own(svs: Path) -> None:
         page = tif.pages.first
         assert page.jpegtables is not None
         spans = sorted(zip(page.dataoffsets, page.databytecounts, strict=True))
-        assert all(a + n <= b for (a, n), (b, _) in zip(spans, spans[1:], strict=False))
+        assert all(a + n <= b for (a, n), (b, _) in pairwise(spans))
         content = svs.read_bytes()
         assert b"\xff\xdb" not in content[spans[0][0] : spans[0][0] + spans[0][1]]
 
@@ -99,7 +102,7 @@ def test_no_tissue_and_nothing_but_tissue(tmp_path: Path, cmu_slide: Path, fract
     [
         pytest.param({"downsamples": (2, 4)}, "must rise from 1", id="no-base"),
         pytest.param({"downsamples": (1, 4, 4)}, "must rise from 1", id="not-rising"),
-        pytest.param({"downsamples": (1, 4, 6)}, "do not divide", id="not-nested"),
+        pytest.param({"downsamples": (1, 4, 10)}, "do not divide", id="not-nested"),
         pytest.param({"downsamples": (1, 7)}, "do not divide", id="not-in-tile"),
     ],
 )
@@ -204,7 +207,7 @@ def test_paste_lays_tiles_in_rows_and_columns() -> None:
 def test_a_walk_is_continuous() -> None:
     steps = walk(500, 4, np.random.default_rng(0)).tolist()
     assert {~at if at < 0 else at for at in steps} == {0, 1, 2, 3}
-    for here, there in zip(steps, steps[1:], strict=False):
+    for here, there in pairwise(steps):
         # Leaving tile `at` unmirrored is at its end, mirrored at its start, likewise on arrival.
         leaves = here + 1 if here >= 0 else ~here
         arrives = there if there >= 0 else ~there + 1

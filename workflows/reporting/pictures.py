@@ -1,4 +1,4 @@
-"""A slide's pictures for the report: the overview with tissue and patches, and a strip of patches."""
+"""A slide's pictures for the report: tissue and patches on its thumbnail, and some patches."""
 
 import base64
 from dataclasses import dataclass

@@ -16,6 +16,7 @@ CELLS = 4  # samples of a field per tile side; between them it is interpolated
 _BLOCK_TILES = 4  # a motif's side: large enough to hold structures, small enough to be all tissue
 _MOTIFS = 4
 _GLASS_VARIANTS = 16
+_THIN = 4  # every fourth pixel of the source is looked at when choosing from it
 _FRAYED = 0.1  # up to this height of the field, only what is dark in the tissue is kept
 _TURNS = 0.3  # share of tile borders at which a motif is mirrored although it goes on
 
@@ -181,10 +182,12 @@ def upsample(window: Field, tile_px: int) -> Field:
 
 def find_motifs(source: Pixels, side_px: int) -> list[Pixels]:
     """Find up to four squares that are most of all tissue; every other one lies on its side."""
-    share, tops, lefts = tissue_share(source, side_px, max(1, side_px // 16))
+    thin = source[::_THIN, ::_THIN]
+    share, tops, lefts = tissue_share(thin, side_px // _THIN, max(1, side_px // _THIN // 16))
     chosen: list[tuple[int, int]] = []
     for at in np.argsort(-share, axis=None, kind="stable").tolist():
-        top, left = int(tops[at // len(lefts)]), int(lefts[at % len(lefts)])
+        row, column = divmod(at, len(lefts))
+        top, left = _THIN * int(tops[row]), _THIN * int(lefts[column])
         if share.flat[at] < 0.85 * share.max() or len(chosen) == _MOTIFS:
             break
         if all(max(abs(top - t), abs(left - x)) >= side_px // 4 for t, x in chosen):
@@ -207,13 +210,13 @@ def tissue_share(
 
 def make_glass(source: Pixels, tile_px: int, rng: np.random.Generator) -> list[Pixels]:
     """Make tiles of the colour of the source's evenest light spot, with a scanner's noise."""
-    step = max(1, tile_px // 2)
-    rows, columns = source.shape[0] // step, source.shape[1] // step
-    cells = source[: rows * step, : columns * step].reshape(rows, step, columns, step, 3)
+    thin, step = source[::_THIN, ::_THIN], max(1, tile_px // _THIN // 2)
+    rows, columns = thin.shape[0] // step, thin.shape[1] // step
+    cells = thin[: rows * step, : columns * step].reshape(rows, step, columns, step, 3)
     spread = cells.std(axis=(1, 3)).max(axis=-1)
     means = cells.mean(axis=(1, 3))
     is_light = means.min(axis=-1) > 200
     at = np.argmin(np.where(is_light, spread, np.inf))
     colour = means.reshape(-1, 3)[at] if is_light.any() else np.full(3, 243.0)
-    noise = rng.normal(0, 1.5, (_GLASS_VARIANTS, tile_px, tile_px, 3))
-    return list(np.clip(np.rint(colour + noise), 0, 255).astype(np.uint8))
+    noise = rng.standard_normal((_GLASS_VARIANTS, tile_px, tile_px, 3), dtype=np.float32)
+    return list(np.clip(np.rint(colour + 1.5 * noise), 0, 255).astype(np.uint8))

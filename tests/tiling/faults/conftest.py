@@ -3,17 +3,19 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from distributed import Client
 
 from tests.tiling.faults.harness import EPOCH, Slides, sources, started
+from tiling.outcome import RunSummary
 from tiling.plan import CutOptions
 from tiling.store import Archive
 from tiling.tiler import run
 from tiling.tissue import TissueOptions
-from wsi.synthetic import SvsSpec, write_svs
 from workflows.cluster import starting_client
+from wsi.synthetic import SvsSpec, write_svs
 
 OPTIONS = CutOptions(
     mpp=0.5,
@@ -27,7 +29,7 @@ OPTIONS = CutOptions(
 
 COPYING = CutOptions(mpp=None, patch_size_px=256, tissue=TissueOptions(thumbnail_px=256))
 
-Cut = Callable[..., Path]
+Cut = Callable[..., RunSummary]
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +71,9 @@ def client() -> Iterator[Client]:
 def cut(client: Client) -> Cut:
     """Run in this process, on living workers."""
 
-    def cut(archive: Path | str, slides: Slides, options: CutOptions = OPTIONS, **more: bool):
+    def cut(
+        archive: Path | str, slides: Slides, options: CutOptions = OPTIONS, **more: Any
+    ) -> RunSummary:
         opened = Archive.create(os.fspath(archive))
         return run(sources(slides), options, opened, client, **more)
 

@@ -3,7 +3,7 @@
     python coordinator.py <JSON>
 
 The request names `archive`, `slides` (id -> location), `options` (of `CutOptions`), and either
-`workers` or `scheduler`; `overwrite` and `die_at` (of `DyingStorage`) are optional. Prints "ready"
+`workers` or `scheduler`; `overwrite` and `die_at` (of `dying`) are optional. Prints "ready"
 when the workers are up and the run begins, and at last one JSON line of outcomes.
 """
 
@@ -42,11 +42,13 @@ def main(request: dict[str, Any]) -> int:
 
 
 def die(where: dict[str, str]) -> None:
-    """Let the archive lie in a `DyingStorage`."""
-    from tests.tiling.faults.dying import DyingStorage
+    """Let the archive lie where processes die."""
+    from tests.tiling.faults.dying import DyingBucket, DyingFolder
     from tiling import store
 
-    store.open_storage = lambda location: DyingStorage(location, **where)
+    store.open_storage = lambda location: (
+        DyingBucket(location, **where) if "://" in location else DyingFolder(location, **where)
+    )
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""A local folder in whose use processes die at a chosen step. Nothing is faked: they really die."""
+"""Archives in whose use processes die at a chosen step. Nothing is faked: they really die."""
 
 import contextlib
 import os
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tiling import storage
-from tiling.storage import LocalStorage
+from tiling.storage import LocalStorage, ObjectStorage, Storage
 
 Moment = Literal["before", "within", "after"]
 
 
-class DyingStorage(LocalStorage):
+class _Dying(Storage):
     """Kills around the first object whose key matches.
 
     Args:
-        root: the folder.
+        root: the folder or URL; in a bucket nothing is ever there in part.
         key: a pattern that the object's key ends with; a commit has the key of its document.
         moment: before the object is written, when it is there in part, or right after it.
         alone: only the process that writes it dies, and only once: this file, which must not
@@ -70,6 +70,14 @@ class DyingStorage(LocalStorage):
             Path(self.alone).touch(exist_ok=False)
             os.kill(os.getpid(), signal.SIGKILL)
         os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+class DyingFolder(_Dying, LocalStorage):
+    """See `_Dying`."""
+
+
+class DyingBucket(_Dying, ObjectStorage):
+    """See `_Dying`."""
 
 
 class _Torn(list[bytes]):

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what is visible is whole, and a second run makes the archive as if nothing was."""
+"""kill -9 at any moment: what is visible is whole, and the next run ends as if nothing had been."""
 
 import contextlib
 import os
