@@ -21,7 +21,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, cmu_slide: Path) -> Path:
     for name in ("slides/a.svs", "slide.svs"):
         (folder / name).write_bytes(cmu_slide.read_bytes())
     (folder / "slides.csv").write_text("slide_id,path,patient\none,slides/a.svs,p1\n")
-    demo = f"tile slide.svs --out demo/archive.zarr --mpp native --patch-size 240 --quiet"
+    demo = "tile slide.svs --out demo/archive.zarr --mpp native --patch-size 240 --quiet"
     assert run(folder, demo).returncode == 0
     return folder
 

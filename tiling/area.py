@@ -7,6 +7,8 @@ pixels instead of averaging them.
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi.area import block_mean
+
 Pixels = NDArray[np.uint8]
 
 ROUNDING_PX = 1e-6
@@ -31,9 +33,7 @@ def reduce_area(
         return _average(pixels, offset, extent, (height, width))
     if (rows, columns) == (height, width):
         return pixels
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(pixels).reduce((columns // width, rows // height)))
+    return block_mean(pixels, (columns // width, rows // height))
 
 
 def _average(

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 POLL_S = 0.5
+RECOUNT_S = 5.0
+"""How often workers are counted: a cluster may grow."""
+
 INDEX_LEASE = ".index"
 
 log = logging.getLogger(__name__)
@@ -112,6 +115,7 @@ class _Run:
         self._active: dict[str, _Active] = {}
         self._finished: queue.SimpleQueue[tuple[str, Future[Any]]] = queue.SimpleQueue()
         self._patches_total = self._patches_done = self._bytes = self._slides = 0
+        self._workers, self._counted = 1, float("-inf")
         self._created = creation_time()
         self._versions = versions()
 
@@ -143,7 +147,10 @@ class _Run:
 
     def _room(self) -> int:
         """Slides under way at a time: enough that no worker waits, few enough to bound memory."""
-        return 2 + 2 * len(self._client.scheduler_info(n_workers=-1)["workers"])
+        if time.monotonic() > self._counted + RECOUNT_S:
+            self._counted = time.monotonic()
+            self._workers = len(self._client.scheduler_info(n_workers=-1)["workers"])
+        return 2 + 2 * self._workers
 
     def _begin(self, source: SlideSource) -> bool:
         if not self._leases.acquire(source.slide_id):

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING
 
 from workflows.errors import UsageError
@@ -48,7 +49,9 @@ def starting_client(
 
 
 def _leave_ctrl_c_to_main() -> None:
-    # Workers inherit the mask, so Ctrl-C reaches this process alone, which stops them in order.
+    # Workers inherit the mask, so Ctrl-C reaches this process alone, which stops them in order. The
+    # tracker is started first, for starting it unblocks the signal again (Python 3.11 and later).
+    resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 

@@ -1,4 +1,4 @@
-"""The area mean of an image that arrives band by band, with exact fractional edges."""
+"""Area means: of whole blocks, and of an image that arrives band by band with fractional edges."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,6 +7,13 @@ from wsi.color import Pixels
 
 # Rows per step: bounds the cumulative sums to a few MB for any real width.
 STEP_ROWS = 64
+
+
+def block_mean(pixels: Pixels, factor: int | tuple[int, int]) -> Pixels:
+    """Means of blocks of `factor` (x, y) pixels, u1 (h, w, 3); partial blocks at edges count."""
+    from PIL import Image
+
+    return pixels if factor == 1 else np.asarray(Image.fromarray(pixels).reduce(factor))
 
 
 class AreaMean:

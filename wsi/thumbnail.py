@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from wsi.area import AreaMean
+from wsi.area import AreaMean, block_mean
 from wsi.color import Pixels
 from wsi.errors import RegionError
 from wsi.geometry import Level, Point, Region, Size
@@ -76,14 +76,18 @@ def make_thumbnail(source: Bands, slide: Size, level: Level, target: Size) -> Pi
     """
     width, height = level_extent(slide, level)
     extent = (width / source.factor, height / source.factor)
-    mean = AreaMean(extent, (target.height, target.width))
-    for band in source.bands():
-        mean.add(band)
+    if extent == (target.width, target.height):
+        picture = np.concatenate(list(source.bands()))
+    else:
+        mean = AreaMean(extent, (target.height, target.width))
+        for band in source.bands():
+            mean.add(band)
+        picture = mean.result()
     if not source.readable:
         raise RegionError(f"level {level.index}: none of {source.unreadable} pieces is readable")
     if source.unreadable:
         logger.warning("thumbnail: %d unreadable pieces are white", source.unreadable)
-    return mean.result()
+    return picture
 
 
 class Blocks:
@@ -110,7 +114,7 @@ class Blocks:
         for top in range(0, size.height, step_y):
             height = min(step_y, size.height - top)
             blocks = [
-                reduce(self._block(left, top, min(step_x, size.width - left), height), factor)
+                block_mean(self._block(left, top, min(step_x, size.width - left), height), factor)
                 for left in range(0, size.width, step_x)
             ]
             yield np.concatenate(blocks, axis=1)
@@ -139,15 +143,6 @@ class Blocks:
         downsample = self._level.downsample
         location = Point(round(left * downsample), round(top * downsample))
         return Region(location, self._level.index, Size(width, height))
-
-
-def reduce(pixels: Pixels, factor: int) -> Pixels:
-    """Means of factor x factor blocks; partial blocks at the right and lower edge are kept."""
-    from PIL import Image
-
-    if factor == 1:
-        return pixels
-    return np.asarray(Image.fromarray(pixels).reduce(factor))
 
 
 class ReducedTiles:

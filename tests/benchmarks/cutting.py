@@ -156,7 +156,9 @@ def _encoded(path: Path, read: loops.Read) -> Iterator[Row]:
         plan = plan_slide(SlideSource("slide", str(path)), options)
         some = plan.coords[:: max(1, len(plan) // 800)]
 
-        def loop(some: loops.Coords = some, side: int = side, px: int = options.patch_size_px) -> None:
+        def loop(
+            some: loops.Coords = some, side: int = side, px: int = options.patch_size_px
+        ) -> None:
             for _ in loops.to_jpeg(read, some, side, px):
                 pass
 

@@ -10,16 +10,23 @@ WORK = ROOT / ".bench"
 SOURCE = ROOT / "tests" / "data" / "CMU-1-Small-Region.svs"
 
 
-def slide(side_px: int = 24_576, number: int = 0) -> Path:
+RGB = SvsSpec(tile_px=256, mpp=0.25, codec="jpeg-rgb", quality=30)
+"""As the bundled slide says of itself: JPEG/RGB, Q=30; its tiles have the same tables."""
+
+SUBSAMPLED = SvsSpec(tile_px=256, mpp=0.25, codec="jpeg", subsampling="422", quality=75)
+"""What other scanners write."""
+
+
+def slide(side_px: int = 24_576, number: int = 0, spec: SvsSpec = RGB) -> Path:
     """Give a JPEG SVS of `side_px` with 256 px tiles at 0.25 um/px; copies differ by name only."""
-    path = WORK / f"slide-{side_px}-{number}.svs"
+    path = WORK / f"slide-{side_px}-{spec.codec}-{number}.svs"
     if not path.exists():
         WORK.mkdir(exist_ok=True)
         temporary = path.with_suffix(".tmp.svs")
         if number:
-            shutil.copyfile(slide(side_px), temporary)
+            shutil.copyfile(slide(side_px, spec=spec), temporary)
         else:
-            write_svs(temporary, SOURCE, side_px, SvsSpec(tile_px=256, mpp=0.25))
+            write_svs(temporary, SOURCE, side_px, spec)
         temporary.rename(path)
     return path
 

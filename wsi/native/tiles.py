@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wsi.area import block_mean
 from wsi.native.base import NativeTiles, Rgb, TileLayout
 from wsi.native.codestream import JpegAssembler, check_jpeg2k, parse_jpeg
 
@@ -53,7 +54,7 @@ class JpegTiles(NativeTiles):
             min_width=shape[1] * rest,
             strict=True,
         )
-        return pixels if rest == 1 else reduce_area(pixels, rest)
+        return pixels if rest == 1 else block_mean(pixels, rest)
 
 
 def choose_scale(sampling: tuple[int, ...], reduction: int) -> int:
@@ -69,13 +70,6 @@ def choose_scale(sampling: tuple[int, ...], reduction: int) -> int:
     if sampling == (0x22, 0x11, 0x11):
         return {2: 1, 4: 2, 8: 8}[reduction]
     return 2 if reduction == 8 and sampling == (0x21, 0x11, 0x11) else 1
-
-
-def reduce_area(pixels: Rgb, step: int) -> Rgb:
-    """Average squares of step x step pixels, u1 (h, w, 3); both sides are multiples of it."""
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(pixels).reduce(step))
 
 
 class Jpeg2kTiles(NativeTiles):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from wsi.area import block_mean
 from wsi.errors import InvalidRequestError
 from wsi.geometry import Size
 from wsi.synthetic.container import DESCRIPTION, SUBFILE, Page, TiffBuilder, image_tags
@@ -186,11 +187,8 @@ def paste(grid: npt.NDArray[np.int64], tiles: list[Pixels]) -> Pixels:
 
 def reduce_area(pixels: Pixels, step: int) -> Pixels:
     """Average step x step pixels; what does not fill a square is cut off."""
-    from PIL import Image
-
     height, width = (n - n % step for n in pixels.shape[:2])
-    whole = np.ascontiguousarray(pixels[:height, :width])
-    return np.asarray(Image.fromarray(whole).reduce(step)) if step > 1 else whole
+    return block_mean(np.ascontiguousarray(pixels[:height, :width]), step)
 
 
 def _make_pages(
