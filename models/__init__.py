@@ -1,1 +1,1 @@
-"""Networks and learning over patch stores. Nothing here yet: the package holds its place in the layers."""
+"""Networks and learning over patch stores: a place in the layers, empty so far."""

@@ -1,4 +1,4 @@
-"""Fixtures that every test may ask for: the bundled slide, and the folder of further real slides."""
+"""Fixtures for every test: the bundled slide, and the folder of further real slides."""
 
 import os
 from pathlib import Path

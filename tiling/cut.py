@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,13 +72,25 @@ def cut_shard(task: ShardTask) -> ShardResult:
 
 
 def reuse(slide: Slide) -> Slide:
-    """Give this process's open handle of the slide, keeping the last few."""
-    key = repr(slide.__reduce__())
+    """Give this process's open handle of the slide, keeping the last few.
+
+    A file that was replaced is another slide, though its name is the same.
+    """
+    key = f"{slide.__reduce__()} {_version(slide.location)}"
     kept = _open.pop(key, slide)
     _open[key] = kept
     while len(_open) > OPEN_SLIDES:
         _open.popitem(last=False)[1].close()
     return kept
+
+
+def _version(location: str) -> tuple[int, ...]:
+    """Tell a file from one that takes its place; nothing of what is not a local file."""
+    try:
+        status = Path(location).stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 Chunks = tuple[list[bytes], NDArray[np.uint8], str]

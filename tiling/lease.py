@@ -144,9 +144,22 @@ class Leases:
             if all(self._is_dead(self._owner(slide_id, number)) for number in generations):
                 for number in generations:
                     self._storage.delete(self._lease_key(slide_id, number))
-        for name in self._storage.names(f"{SCRATCH}/runs"):
-            if name.endswith(".json") and self._is_dead(name.removesuffix(".json")):
-                self._storage.delete(f"{SCRATCH}/runs/{name}")
+        self._sweep_runs()
+
+    def _sweep_runs(self) -> None:
+        names = [n for n in self._storage.names(f"{SCRATCH}/runs") if n.endswith(".json")]
+        dead = [name for name in names if self._is_dead(name.removesuffix(".json"))]
+        for name in dead:
+            self._storage.delete(f"{SCRATCH}/runs/{name}")
+        if set(names) - set(dead) == {f"{self.token}.json"}:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove what cut-off writes left; only a run that is alone may, lest one is under way."""
+        leases = f"{SCRATCH}/leases"
+        folders = [f"{leases}/{slide_id}" for slide_id in self._storage.names(leases)]
+        for prefix in ("", f"{SCRATCH}/runs", *folders):
+            self._storage.tidy(prefix)
 
     def _run_key(self, token: str) -> str:
         return f"{SCRATCH}/runs/{token}.json"

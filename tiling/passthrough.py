@@ -29,7 +29,7 @@ def choose_encoding(
         return parse_encoding(wanted, "as asked")
     obstacle = why_not_copy(native, grid, resolution, indices, icc=icc)
     if native is not None and obstacle is None:
-        reason = f"patches are the slide's own {native.tile.width} px tiles"
+        reason = f"patches are the slide's own {_tile(native)} tiles"
         return Encoding(_CODECS[native.codec], (), COPIED, reason)
     return parse_encoding(AUTO if wanted == "auto" else "lossless", f"{obstacle}")
 
@@ -46,7 +46,8 @@ def why_not_copy(
     if native is None:
         return "the slide has no JPEG or JPEG 2000 tiles at this level"
     if not resolution.unscaled:
-        return f"pixels are reduced {resolution.reduction_x:.4g} x to reach the requested mpp"
+        reduction = _sides(resolution.reduction_x, resolution.reduction_y)
+        return f"pixels are reduced {reduction} x to reach the requested mpp"
     if icc:
         return "colours are converted to sRGB"
     if not native.standalone:
@@ -57,14 +58,23 @@ def why_not_copy(
 def _why_off_grid(native: NativeTiles, grid: Grid, indices: NDArray[np.int64]) -> str | None:
     tile = native.tile
     if (grid.extent_x, grid.extent_y) != (tile.width, tile.height):
-        return f"patches of {grid.extent_x:g} px are not the slide's tiles of {tile.width} px"
+        extent = _sides(grid.extent_x, grid.extent_y)
+        return f"patches of {extent} px are not the slide's tiles of {_tile(native)}"
     if grid.step_x % tile.width or grid.step_y % tile.height:
-        return f"the stride is no multiple of the slide's tiles of {tile.width} px"
+        return f"the stride is no multiple of the slide's tiles of {_tile(native)}"
     if grid.origin_x % tile.width or grid.origin_y % tile.height:
         return "the slide's bounds do not begin on its tile grid"
     if not _all_inside(native, grid, indices):
         return "patches that hang over the edge are padded white"
     return None
+
+
+def _tile(native: NativeTiles) -> str:
+    return f"{_sides(native.tile.width, native.tile.height)} px"
+
+
+def _sides(x: float, y: float) -> str:
+    return f"{x:.4g}" if x == y else f"{x:.4g} x {y:.4g}"
 
 
 def _all_inside(native: NativeTiles, grid: Grid, indices: NDArray[np.int64]) -> bool:

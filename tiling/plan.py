@@ -243,9 +243,9 @@ def _patch_bytes(
 
 
 def shard_capacity(sizes: NDArray[np.int64], limit: int) -> int:
-    """Find the largest number of patches per shard for which no shard exceeds `limit` bytes.
+    """Find how many patches shards can have without any exceeding `limit` bytes.
 
-    At least 1, and no more than there are patches.
+    At least 1, no more than there are patches, and the most possible where sizes are alike.
     """
     count = len(sizes)
     if count == 0:

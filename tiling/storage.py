@@ -7,16 +7,25 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import shutil
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from tiling.errors import StoreError
 
 SCRATCH = ".microtome"
 """Folder of leases and of slides that are being written; gone when no run is under way."""
+
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Name of a file that is being written; it is renamed when it is whole."""
+
+ATTEMPTS = 5
+"""Times a file is begun before a folder that keeps vanishing is an error."""
 
 
 class Storage(ABC):
@@ -67,6 +76,10 @@ class Storage(ABC):
         """Remove folders under `prefix`, and itself, that hold nothing."""
 
     @abstractmethod
+    def tidy(self, prefix: str) -> None:
+        """Remove what writes right under `prefix` left when they were cut off."""
+
+    @abstractmethod
     def staging(self, final: str, token: str) -> str:
         """Give the prefix under which the run `token` prepares `final`."""
 
@@ -96,36 +109,18 @@ class LocalStorage(Storage):
     def write(self, key: str, parts: Sequence[bytes]) -> None:
         """See `Storage.write`."""
         path = self._path(key)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb", buffering=1 << 20) as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
+            _insist(_write, path, parts)
         except OSError as err:
             raise StoreError(err.errno, f"cannot write {path}: {err.strerror}") from err
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def create(self, key: str, data: bytes) -> bool:
         """See `Storage.create`; whole at once, since it is linked when it is complete."""
         path = self._path(key)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
-            _link(temporary, path)
-        except FileExistsError:
-            return False
+            return _insist(_create, path, data)
         except OSError as err:
             raise StoreError(err.errno, f"cannot create {path}: {err.strerror}") from err
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        return True
 
     def exists(self, key: str) -> bool:
         """See `Storage.exists`."""
@@ -137,8 +132,10 @@ class LocalStorage(Storage):
 
     def names(self, prefix: str) -> list[str]:
         """See `Storage.names`."""
-        path = self._path(prefix)
-        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+        try:
+            return sorted(entry.name for entry in self._path(prefix).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def delete(self, prefix: str) -> None:
         """See `Storage.delete`."""
@@ -154,6 +151,12 @@ class LocalStorage(Storage):
             with contextlib.suppress(OSError):  # not empty, or somebody else was faster
                 Path(folder).rmdir()
 
+    def tidy(self, prefix: str) -> None:
+        """See `Storage.tidy`; a write that is alive nevertheless begins again."""
+        for name in self.names(prefix):
+            if TEMPORARY.fullmatch(name):
+                (self._path(prefix) / name).unlink(missing_ok=True)
+
     def staging(self, final: str, token: str) -> str:
         """See `Storage.staging`: beside the finished slides, out of sight."""
         return f"{SCRATCH}/staging/{final}.{token}"
@@ -163,6 +166,8 @@ class LocalStorage(Storage):
         self.write(f"{staged}/{marker}", [data])
         source, target = self._path(staged), self._path(final)
         try:
+            for left in source.rglob(".*.tmp"):  # by a worker that was killed while it wrote
+                left.unlink(missing_ok=True)
             if target.exists():
                 _exchange(source, target)
                 shutil.rmtree(source, ignore_errors=True)
@@ -191,7 +196,8 @@ class ObjectStorage(Storage):
 
     def read_range(self, key: str, start: int, stop: int) -> bytes:
         """See `Storage.read_range`."""
-        return bytes(self._fs.cat_file(self._url(key), start, None if start < 0 else stop))
+        end = None if start < 0 else stop  # by name: the order of s3fs differs from fsspec's
+        return bytes(self._fs.cat_file(self._url(key), start=start, end=end))
 
     def read_ranges(self, keys: list[str], starts: list[int], stops: list[int]) -> list[bytes]:
         """See `Storage.read_ranges`; the requests go out together."""
@@ -245,6 +251,9 @@ class ObjectStorage(Storage):
     def prune(self, prefix: str) -> None:
         """See `Storage.prune`: object stores have no folders."""
 
+    def tidy(self, prefix: str) -> None:
+        """See `Storage.tidy`: a PUT that is cut off leaves nothing."""
+
     def staging(self, final: str, token: str) -> str:
         """See `Storage.staging`: in place, since object stores do not rename."""
         del token
@@ -263,15 +272,58 @@ def open_storage(location: str) -> Storage:
     return LocalStorage(location.removeprefix("file://"))
 
 
-def _link(source: Path, target: Path) -> None:
+Data = TypeVar("Data")
+
+
+def _insist(write: Callable[[Path, Path, Data], bool], path: Path, data: Data) -> bool:
+    """Write by way of another name; again where another run, ending, took the empty folder away."""
+    for left in reversed(range(ATTEMPTS)):
+        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return write(temporary, path, data)
+        except FileNotFoundError:
+            if not left:
+                raise
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    return False
+
+
+def _write(temporary: Path, path: Path, parts: Sequence[bytes]) -> bool:
+    with temporary.open("wb", buffering=1 << 20) as file:
+        file.writelines(parts)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return True
+
+
+def _create(temporary: Path, path: Path, data: bytes) -> bool:
+    temporary.write_bytes(data)
+    return _link(temporary, path)
+
+
+def _link(source: Path, target: Path) -> bool:
     """Make `target` exclusively and whole; file systems without links get it merely exclusively."""
     try:
         os.link(source, target)
     except FileExistsError:
-        raise
+        return False
     except OSError:  # FAT, some network and container file systems
+        return _copy_exclusively(source, target)
+    return True
+
+
+def _copy_exclusively(source: Path, target: Path) -> bool:
+    data = source.read_bytes()
+    try:
         with target.open("xb") as file:
-            file.write(source.read_bytes())
+            file.write(data)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _flush_folder(folder: Path) -> None:

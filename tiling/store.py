@@ -17,7 +17,7 @@ from tiling import zarrjson
 from tiling.encoding import Encoding
 from tiling.errors import CorruptStoreError, StoreError
 from tiling.shard import crc32c, shard_parts
-from tiling.storage import SCRATCH, Storage, open_storage
+from tiling.storage import Storage, open_storage
 
 FORMAT = 1
 DOCUMENT = "zarr.json"
@@ -201,7 +201,7 @@ class Archive:
         """Open the archive at `location`, making an empty one where nothing is."""
         storage = open_storage(location)
         if not storage.exists(DOCUMENT):
-            if [name for name in storage.names("") if name != SCRATCH]:
+            if [name for name in storage.names("") if not name.startswith(".")]:
                 raise StoreError(f"{location} exists and is no archive; choose another --out")
             storage.create(DOCUMENT, zarrjson.group_document({"microtome": {"format": FORMAT}}))
         return cls.open(location)

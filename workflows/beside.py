@@ -25,13 +25,16 @@ def split_location(location: str) -> tuple[str, str]:
     Raises:
         UsageError: it is the root of a disk or a bucket.
     """
-    place = location.rstrip("/")
-    if "://" not in place:
-        place = str(Path(place).expanduser().absolute())
-    parent, _, name = place.rpartition("/")
-    if not name or parent.endswith((":/", ":")):
+    protocol, remote, path = location.removeprefix("file://").rpartition("://")
+    if remote:
+        parent, _, name = path.rstrip("/").rpartition("/")
+        folder = f"{protocol}://{parent}" if parent else ""
+    else:
+        local = Path(path).expanduser().absolute()
+        folder, name = str(local.parent), local.name
+    if not folder or not name:
         raise UsageError(f"{location} is the root of a disk or bucket; name something in it")
-    return parent or "/", name
+    return folder, name
 
 
 def write_file(location: str, data: bytes) -> str:

@@ -42,7 +42,7 @@ class CutConfig(WorkflowConfig):
     """Mask or GeoJSON file, or a folder that holds one named after each slide."""
     min_object_um2: float = Field(default=10_000.0, ge=0)
     """Smaller pieces of tissue are dropped, in square microns; needs --tissue otsu or hsv."""
-    max_hole_um2: float = Field(default=16_384.0, ge=0)
+    max_hole_um2: float = Field(default=10_000.0, ge=0)
     """Smaller holes in the tissue are filled, in square microns; needs --tissue otsu or hsv."""
     exclude_pen: bool = True
     """Leave out strokes of a marker pen."""

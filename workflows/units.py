@@ -23,6 +23,15 @@ def size(count: float) -> str:
     return f"{count:.4g} TB"
 
 
+def short(count: float) -> str:
+    """Give a count in few letters: 950, 12.5 k, 3 M."""
+    for unit in ("", " k", " M"):
+        if count < 1000:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.4g} G"
+
+
 def plural(count: int, noun: str) -> str:
     """Give a count with its noun: 1 slide, 2 slides."""
     ending = "" if count == 1 else "es" if noun.endswith("ch") else "s"

@@ -1,5 +1,6 @@
 """Small slides of real tissue, and archives of them in every encoding."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import tifffile
 
 from tests.tiling.archives import cut
+from tiling.cut import _open
 from tiling.store import PatchStore
 from wsi.synthetic import SvsSpec, write_svs
 
@@ -19,6 +21,14 @@ ENCODINGS = {
     "raw": {"encoding": "raw", "patch_size_px": 96, "stride_px": 80, "pad_edges": True},
 }
 """What is asked of the tiler for each way to store patches."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _close_slides() -> Iterator[None]:
+    """Close what shards kept open: here the worker is this process."""
+    yield
+    while _open:
+        _open.popitem()[1].close()
 
 
 @pytest.fixture(scope="session")

@@ -92,4 +92,4 @@ def test_tissue_is_not_picked_but_averaged(tissue_pixels: Pixels) -> None:
     corner = slow_average(pixels, (0, 0), (16 * 2.15, 16 * 2.15), 16, 16)
     assert np.abs(found[:16, :16] - corner).max() <= 0.51
     box = Image.fromarray(pixels).resize((128, 128), Image.Resampling.BOX, (0, 0, extent, extent))
-    assert decibel(np.asarray(box), found) < 30
+    assert decibel(np.asarray(box), found) < 34

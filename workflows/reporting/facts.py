@@ -56,7 +56,7 @@ def _notes(known: dict[str, Any]) -> Iterator[str]:
         yield "no patches: no tissue was found"
     if known["n_unreadable"]:
         share = known["n_unreadable"] / max(known["n_patches"], 1)
-        yield f"{known['n_unreadable']:,} patches ({share:.1%}) were unreadable and are white"
+        yield f"{known['n_unreadable']:,} patches ({share:.2%}) were unreadable and are white"
     if known["n_retried"]:
         yield f"{known['n_retried']:,} patches were read at the second attempt"
     x, y = known["mpp"]["x"], known["mpp"]["y"]

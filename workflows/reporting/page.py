@@ -6,10 +6,16 @@ from typing import Any
 
 from workflows.reporting.facts import SlideFacts, failures_by_cause, totals
 from workflows.reporting.plots import bars, histogram
-from workflows.units import duration, plural, size
+from workflows.units import duration, plural, short, size
 
-MOST_LISTED = 50
+FEW = 8
+"""Slides under one cause of failure that are seen at once; the others are folded away."""
+
+MOST_LISTED = 500
 """Slides that are listed under one cause of failure."""
+
+MOST_OPEN = 50
+"""Slides up to which their table is unfolded."""
 
 
 CAUSES = {
@@ -59,7 +65,9 @@ def render_page(
         totals=totals(slides),
         run=run,
         failures=failures_by_cause(run),
+        few=FEW,
         most_listed=MOST_LISTED,
+        most_open=MOST_OPEN,
         plots=_plots(readable),
         version=version,
     )
@@ -79,7 +87,7 @@ def _plots(slides: Sequence[SlideFacts]) -> list[tuple[str, str]]:
                 patches,
                 title=f"Patches per slide: {min(patches):,} to {max(patches):,}",
                 below="slides, most patches first",
-                label=lambda value: f"{value:,.0f}" if value >= 1 or value == 0 else f"{value:g}",
+                label=short,
             ),
         ),
         (

@@ -6,8 +6,10 @@ from html import escape
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 440, 190
-LEFT, RIGHT, TOP, BOTTOM = 52, 8, 12, 34
+from workflows.units import short
+
+WIDTH, HEIGHT = 380, 180
+LEFT, RIGHT, TOP, BOTTOM = 50, 8, 12, 34
 BLUE = "#0072b2"
 """Okabe and Ito's blue, the colour of kept patches in the pictures too."""
 
@@ -42,7 +44,7 @@ def histogram(counts: Sequence[float], *, title: str, below: str, ends: tuple[st
         below: text under the axis.
         ends: labels of the first bin's start and the last bin's end.
     """
-    return _plot(counts, title=title, below=below, label=lambda v: f"{v:,.0f}", ends=ends)
+    return _plot(counts, title=title, below=below, label=short, ends=ends)
 
 
 def _plot(
