@@ -37,12 +37,16 @@ def _this_process() -> dict[str, Any]:
 
 
 def _start_time(pid: int) -> str:
-    """Tell a process from a later one with the same number; empty where it cannot be told."""
+    """Tell a process from a later one with the same number; empty where it cannot be told, or died.
+
+    A killed process whose parent has not noticed yet, as in containers without an init, has died.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    return stat.rpartition(")")[2].split()[19]  # proc(5): field 22, starttime
+    fields = stat.rpartition(")")[2].split()  # proc(5): field 3, state, and 22, starttime
+    return "" if fields[0] in "ZX" else fields[19]
 
 
 def _process_is_gone(owner: dict[str, Any]) -> bool:

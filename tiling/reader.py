@@ -110,7 +110,12 @@ class _MappedShards:
 
     def read(self, number: int, chunk: int) -> bytes:
         """Bytes of one chunk."""
-        data, index = self._open.get(number) or self._map(number)
+        entry = self._open.get(number)
+        if entry is None:
+            entry = self._map(number)
+        else:
+            self._open.move_to_end(number)
+        data, index = entry
         start, stop = index[chunk]
         return data[start:stop]
 

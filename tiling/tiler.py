@@ -71,6 +71,7 @@ def run(
         finally:
             work.abandon()
         _index(archive, leases)
+        leases.sweep()  # of runs that died meanwhile
     order = {source.slide_id: i for i, source in enumerate(sources)}
     outcomes = sorted(work.outcomes, key=lambda outcome: order[outcome.slide_id])
     return RunSummary(tuple(outcomes), time.monotonic() - work.started)

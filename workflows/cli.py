@@ -52,12 +52,12 @@ def run(words: list[str]) -> int:
         )
     except cyclopts.CycloptsError as err:
         return _stop(_usage_sentence(err), USAGE, words)
-    except _expected() as err:
-        logging.getLogger(__name__).debug("refused", exc_info=True)
-        return _stop(f"{err}", USAGE, words)
     except BrokenPipeError:  # `microtome ls … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except _expected() as err:
+        logging.getLogger(__name__).debug("refused", exc_info=True)
+        return _stop(f"{err}", USAGE, words)
     return int(code or 0)
 
 
@@ -82,7 +82,10 @@ def _expected() -> tuple[type[Exception], ...]:
     from workflows.errors import WorkflowError
     from wsi.errors import SlideError
 
-    return (WorkflowError, TilingError, SlideError, PermissionError)
+    # an OSError is of a place that a person named: no permission, no network, no such bucket
+    expected: tuple[type[Exception], ...] = (WorkflowError, TilingError, SlideError, OSError)
+    s3 = sys.modules.get("botocore.exceptions")  # no credentials, no such region; no OSErrors
+    return expected if s3 is None else (*expected, s3.BotoCoreError)
 
 
 def _stop(sentence: str, code: int, words: list[str]) -> int:

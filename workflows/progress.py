@@ -100,17 +100,29 @@ def _planned(update: Update) -> float:
 
 def describe(update: Update, rates: Rates) -> str:
     """Put an update into one line."""
-    parts = [f"{update.slides_done:,}/{update.slides_total:,} slides"]
-    if update.slides_failed:
-        parts.append(f"{update.slides_failed:,} failed")
-    if update.patches_total:
-        parts.append(f"{update.patches_done:,}/{update.patches_total:,} patches")
-        parts.append(f"{rates.patches_per_s:,.0f} patches/s")
-        parts.append(f"{rates.bytes_per_s / 1e6:,.1f} MB/s")
+    return ", ".join([*_slides(update), *_patches(update, rates), *_left(update, rates)])
+
+
+def _slides(update: Update) -> list[str]:
+    told = [f"{update.slides_done:,}/{update.slides_total:,} slides"]
+    return [*told, f"{update.slides_failed:,} failed"] if update.slides_failed else told
+
+
+def _patches(update: Update, rates: Rates) -> list[str]:
+    if not update.patches_total:
+        return []
+    return [
+        f"{update.patches_done:,}/{update.patches_total:,} patches",
+        f"{rates.patches_per_s:,.0f} patches/s",
+        f"{rates.bytes_per_s / 1e6:,.1f} MB/s",
+    ]
+
+
+def _left(update: Update, rates: Rates) -> list[str]:
     left = rates.left_s()
-    if left is not None and update.slides_done < update.slides_total:
-        parts.append(f"{duration(left)} left")
-    return ", ".join(parts)
+    if left is None or update.slides_done >= update.slides_total:
+        return []
+    return [f"{duration(left)} left"]
 
 
 Display = Literal["live", "lines", "none"]
@@ -168,9 +180,9 @@ def _bar(update: Update, rates: Rates) -> "RenderableType":
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    row = Table.grid(padding=(0, 1))
-    row.add_row(
-        ProgressBar(total=1.0, completed=_share_done(update), width=30),
-        describe(update, rates),
-    )
-    return row
+    lines = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=1.0, completed=_share_done(update), width=30)
+    lines.add_row(bar, ", ".join([*_slides(update), *_left(update, rates)]))
+    if update.patches_total:
+        lines.add_row("", ", ".join(_patches(update, rates)))
+    return lines

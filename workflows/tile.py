@@ -3,6 +3,8 @@
 import logging
 from collections import Counter
 from dataclasses import asdict
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -62,17 +64,25 @@ def run(config: TileConfig, progress: ProgressCallback) -> Outcome:
         from tiling.store import Archive
         from tiling.tiler import run as cut
 
+        archive, connected = Archive.create(config.out), client()
+        Thread(target=_import_what_the_end_needs, daemon=True).start()
         summary = cut(
             sources,
             cut_options(config),
-            Archive.create(config.out),
-            client(),
+            archive,
+            connected,
             overwrite=config.overwrite,
             progress=lambda now: progress(_update(now)),
         )
     document = _document(config, summary)
     document["files"] = _write_beside(beside, document, config)
     return Outcome(document, SOME_FAILED if document["slides"]["failed"] else ALL_GOOD)
+
+
+def _import_what_the_end_needs() -> None:
+    """Load what the index and the report need, while this process waits for its workers."""
+    for module in ("pyarrow.parquet", "scipy.ndimage", "jinja2", "workflows.reporting.page"):
+        import_module(module)
 
 
 def _update(now: "Progress") -> Update:

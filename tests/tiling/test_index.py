@@ -11,12 +11,13 @@ from tiling.index import read_index, rebuild_index, slide_row
 from tiling.store import INDEX, Archive
 
 
-@pytest.fixture
-def copy(tmp_path: Path, svs: Path) -> Archive:
-    cut(tmp_path / "a.zarr", svs, "one")
-    cut(tmp_path / "a.zarr", svs, "two", encoding="lossless", mpp=0.5)
-    cut(tmp_path / "a.zarr", svs, "none", min_tissue=1.1)
-    return Archive.open(str(tmp_path / "a.zarr"))
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory, svs: Path) -> Archive:
+    path = tmp_path_factory.mktemp("index") / "a.zarr"
+    cut(path, svs, "one")
+    cut(path, svs, "two", encoding="lossless", mpp=0.5)
+    cut(path, svs, "none", min_tissue=1.1)
+    return Archive.open(str(path))
 
 
 def without_types(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

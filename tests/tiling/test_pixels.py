@@ -190,21 +190,9 @@ def test_fractional_reductions_are_area_means(
         assert np.abs(patch - slow_patch(whole, what, x, y)).max() <= 1
 
 
-SCALED = [
-    # chroma, least PSNR of RGB (measured: 50.9, 51.9 and 52.5 dB at 1/2, 1/4 and 1/8)
-    pytest.param("444", 45.0, id="444"),
-    # A scaled decoder takes chroma as it is stored, where the full one smooths it first, so that
-    # the reference is the blurrier one (measured: 46.1, 47.9 and 51.6 dB).
-    pytest.param("420", 43.0, id="420"),
-    # libjpeg reduces 4:2:2 chroma with the luma, though it is stored at half the width already,
-    # and widens it again (measured: 41.5, 37.8 and 37.5 dB).
-    pytest.param("422", 36.0, id="422"),
-]
-
-
-@pytest.mark.parametrize(("sampling", "least_db"), SCALED)
+@pytest.mark.parametrize("sampling", ["444", "422", "420"])
 def test_scaled_decoding_is_area_averaging(
-    tmp_path: Path, tissue_pixels: Pixels, sampling: str, least_db: float
+    tmp_path: Path, tissue_pixels: Pixels, sampling: str
 ) -> None:
     path = tmp_path / "made.svs"
     spec = SvsSpec(tile_px=128, downsamples=(1,), subsampling=sampling, tissue_fraction=1)
@@ -218,8 +206,8 @@ def test_scaled_decoding_is_area_averaging(
             side = 896 // reduction
             (found,) = pixels_at(slide, footprint(side, reduction), [(0, 0)])
             expected = mean_of_blocks(whole[:896, :896], reduction)
-            assert decibel(found, expected) >= least_db
-            assert decibel(found @ LUMA, expected @ LUMA) >= 49  # measured: 52 dB and more
+            assert decibel(found, expected) >= 45  # measured: 49.6 dB and more, 4:2:0 at 1/4 least
+            assert decibel(found @ LUMA, expected @ LUMA) >= 50  # measured: 55.0 dB and more
 
 
 def test_half_scale_of_the_bundled_slide_is_area_averaging(cmu_slide: Path) -> None:
@@ -238,7 +226,7 @@ def test_half_scale_of_the_bundled_slide_is_area_averaging(cmu_slide: Path) -> N
 
 @pytest.mark.parametrize(
     ("encoding", "least_db"),
-    [("auto", 31), ("jpeg:95:444", 38)],  # measured: 33.2 dB, for 4:2:0 blurs chroma, and 40.6 dB
+    [("auto", 33), ("jpeg:95:444", 38)],  # measured: 34.3 dB, as 4:2:0 blurs chroma, and 39.1 dB
 )
 def test_jpeg_95_of_reduced_patches_is_near_raw(
     tmp_path: Path, svs: Path, encoding: str, least_db: float

@@ -141,3 +141,26 @@ def test_the_command_line_module_itself_imports_only_the_standard_library() -> N
 def test_sigterm_is_taken_as_ctrl_c() -> None:
     with pytest.raises(KeyboardInterrupt, match=r"^$"):
         cli._interrupt()
+
+
+def test_a_place_without_permission_is_told_in_a_sentence(
+    microtome: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/root/a.zarr")
+
+    monkeypatch.setattr("workflows.listing.run", refuse)
+    ran = microtome("ls", "/root/a.zarr")
+    assert ran.code == 2
+    assert ran.err == "microtome: [Errno 13] Permission denied: '/root/a.zarr'\n"
+
+
+def test_an_error_of_ours_that_nobody_expected_keeps_its_traceback(
+    microtome: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("workflows.listing.run", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        microtome("ls", "a.zarr")
