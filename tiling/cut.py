@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tiling.encoding import Encoding, encode_patch
+from tiling.encoding import JPEG, Encoding, encode_patch
 from tiling.errors import StoreError
-from tiling.pixels import OK, RETRIED, UNREADABLE, Footprint, cut_patches, white
+from tiling.pixels import Footprint, cut_patches, white
 from tiling.storage import Storage
 from tiling.store import SlideWriter
+from tiling.tiles import OK, RETRIED, UNREADABLE, shown_tile
 from wsi.errors import RegionError
 from wsi.native import NativeTiles
 from wsi.slide import Slide
@@ -122,7 +123,10 @@ def _copy(slide: Slide, task: ShardTask) -> Chunks:
         if isinstance(data, bytes):
             chunks.append(data)
             continue
-        again, status[i], sentence = _copy_again(slide, native, cells[i])
+        if data is None:
+            again, status[i], sentence = _fill(slide, native, cells[i], task.encoding.codec)
+        else:
+            again, status[i], sentence = _copy_again(slide, native, cells[i])
         error = error or sentence
         chunks.append(again or encode_patch(white(task.footprint.patch_px), task.encoding))
     return chunks, status, error
@@ -138,7 +142,19 @@ def _copy_again(
         data = None if fresh is None else fresh.read(*cell)
     except RegionError as err:
         return None, UNREADABLE, str(err)
-    return data, OK if data is None else RETRIED, ""
+    return data, RETRIED, ""
+
+
+def _fill(
+    slide: Slide, native: NativeTiles, cell: tuple[int, int], codec: str
+) -> tuple[bytes | None, int, str]:
+    """Encode what the slide shows where its file has no tile; its bytes, status and error."""
+    try:
+        pixels = shown_tile(slide, native, cell)
+    except RegionError as err:
+        return None, UNREADABLE, str(err)
+    best = (("level", 95), ("subsampling", "444")) if codec == JPEG else ()
+    return encode_patch(pixels, Encoding(codec, best)), OK, ""
 
 
 def unreadable_share(status: Sequence[NDArray[np.uint8]]) -> float:

@@ -54,9 +54,10 @@ class Encoding:
 
 
 def parse_encoding(text: str, reason: str) -> Encoding:
-    """Read `jpeg:Q`, `jpeg:Q:444`, `lossless` or `raw`.
+    """Read `jpeg:Q`, `jpeg:Q:420`, `lossless` or `raw`.
 
-    JPEG is 4:2:0 as every codec library writes it by default; `:444` keeps full colour resolution.
+    JPEG keeps full colour resolution (4:4:4): 4:2:0 loses 6 dB on slides that hold it, as the
+    bundled one does (32.6 against 38.7 dB at quality 95), and saves a third of the bytes.
 
     Raises:
         PlanError: anything else, or a quality outside 1 to 100.
@@ -65,12 +66,12 @@ def parse_encoding(text: str, reason: str) -> Encoding:
         return Encoding(JPEG_XL, (("effort", 1), ("lossless", True)), text, reason)
     if text == "raw":
         return Encoding(RAW, (), text, reason)
-    known = re.fullmatch(r"jpeg:([0-9]{1,3})(:444)?", text)
+    known = re.fullmatch(r"jpeg:([0-9]{1,3})(:420)?", text)
     if known and 1 <= int(known[1]) <= 100:
-        subsampling = (("subsampling", "444"),) if known[2] else ()
+        subsampling = () if known[2] else (("subsampling", "444"),)
         return Encoding(JPEG, (("level", int(known[1])), *subsampling), text, reason)
     raise PlanError(
-        f"encoding must be auto, jpeg:Q (Q from 1 to 100), jpeg:Q:444, lossless or raw, "
+        f"encoding must be auto, jpeg:Q (Q from 1 to 100), jpeg:Q:420, lossless or raw, "
         f"got {text!r}"
     )
 

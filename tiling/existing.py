@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tiling.errors import ConflictError, ManifestError
-from tiling.plan import CutOptions, SlideSource, config_hash
+from tiling.request import CutOptions, SlideSource, config_hash
 from tiling.store import Archive
 from wsi.fingerprint import fingerprint
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tiling.plan import SlideSource
+from tiling.request import SlideSource
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
 """What will be cut from a slide, in which order and as which bytes, before a pixel is cut."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,73 +12,14 @@ from tiling.encoding import Encoding, bytes_bound
 from tiling.errors import PlanError
 from tiling.grid import Grid, Resolution, Window, choose_resolution, lay_grid
 from tiling.passthrough import choose_encoding, tile_cells
-from tiling.tissue import TissueMask, TissueOptions, detect_tissue
+from tiling.request import CutOptions, SlideSource, config_hash, open_source
+from tiling.tissue import TissueMask, detect_tissue
 from wsi.geometry import Level, Mpp, Size
 from wsi.native import NativeTiles
-from wsi.readers import open_slide
 from wsi.slide import Slide
 
 SHARD_BYTES = 48 << 20
 """What a shard should hold: below the 64 MB that bound a task's memory."""
-
-
-@dataclass(frozen=True)
-class SlideSource:
-    """A slide as the user named it; `location` is a path or a URL."""
-
-    slide_id: str
-    location: str
-    patient: str = ""
-    site: str = ""
-    label: str = ""
-    split: str = ""
-    mpp: float | None = None
-    mask: str | None = None
-
-
-@dataclass(frozen=True)
-class CutOptions:
-    """Everything that changes pixels, coordinates or which patches are kept.
-
-    Attributes:
-        mpp: microns per pixel of the patches; None for each slide's own.
-        mpp_tolerance: relative difference up to which a level is used as it is.
-        patch_size_px: side of a patch, in output pixels.
-        stride_px: distance between patches, in output pixels; None for the patch size.
-        min_tissue: least share of a kept patch that is tissue.
-        tissue: how tissue is found.
-        encoding: `auto`, `jpeg:Q`, `jpeg:Q:444`, `lossless` or `raw`.
-        pad_edges: keep patches that hang over the right and lower edge, padded white.
-        max_unreadable: share of unreadable patches above which a slide fails.
-        icc: convert colours to sRGB by the slide's ICC profile.
-        reader: name of the reader; None to choose by format.
-    """
-
-    mpp: float | None = 0.5
-    mpp_tolerance: float = 0.03
-    patch_size_px: int = 256
-    stride_px: int | None = None
-    min_tissue: float = 0.1
-    tissue: TissueOptions = field(default_factory=TissueOptions)
-    encoding: str = "auto"
-    pad_edges: bool = False
-    max_unreadable: float = 0.1
-    icc: bool = False
-    reader: str | None = None
-
-    @property
-    def stride(self) -> int:
-        """Distance between patches, in output pixels."""
-        return self.stride_px or self.patch_size_px
-
-
-def config_hash(options: CutOptions, source: SlideSource) -> str:
-    """Hash what changes pixels or coordinates of this slide; 16 hex digits."""
-    settings = asdict(options) | {"slide_mpp": source.mpp, "mask": source.mask}
-    settings["stride_px"] = options.stride
-    del settings["max_unreadable"]  # decides whether a slide fails, not what it looks like
-    canonical = json.dumps(settings, sort_keys=True, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -116,11 +55,6 @@ class SlidePlan:
         return len(self.indices)
 
 
-def open_source(source: SlideSource, options: CutOptions) -> Slide:
-    """Open the slide with the options that belong to it."""
-    return open_slide(source.location, reader=options.reader, mpp=source.mpp, icc=options.icc)
-
-
 def plan_slide(source: SlideSource, options: CutOptions) -> SlidePlan:
     """Decide resolution, grid, kept patches and encoding of one slide.
 
@@ -143,9 +77,6 @@ def _plan(slide: Slide, source: SlideSource, options: CutOptions) -> SlidePlan:
     native = slide.native_tiles(resolution.level)
     icc = _converts(slide, options)
     encoding = choose_encoding(native, grid, resolution, indices, wanted=options.encoding, icc=icc)
-    if encoding.copies and native is not None:
-        present = native.byte_counts.ravel()[tile_cells(native, grid, indices)] > 0
-        indices, fractions = indices[present], fractions[present]
     sizes = _patch_bytes(native, grid, indices, encoding, options.patch_size_px)
     attributes = _attributes(slide, source, options, tissue)
     return SlidePlan(

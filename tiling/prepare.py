@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tiling import zarrjson
 from tiling.encoding import JPEG, Encoding
 from tiling.pixels import Footprint
-from tiling.plan import CutOptions, SlidePlan, SlideSource, open_source, plan_slide
+from tiling.plan import SlidePlan, plan_slide
+from tiling.request import CutOptions, SlideSource, open_source
 from tiling.storage import Storage
 from tiling.store import DOCUMENT, SlideWriter
 from wsi.fingerprint import fingerprint

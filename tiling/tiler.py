@@ -21,11 +21,11 @@ from tiling.existing import require_distinct, split_committed, why_conflict
 from tiling.index import rebuild_index
 from tiling.lease import Leases
 from tiling.outcome import Progress, RunSummary, SlideOutcome, committed_outcome, failed_outcome
-from tiling.pixels import RETRIED, UNREADABLE
-from tiling.plan import CutOptions, SlideSource
 from tiling.prepare import Prepared, prepare_slide
 from tiling.provenance import creation_time, versions
+from tiling.request import CutOptions, SlideSource
 from tiling.store import DOCUMENT, Archive, SlideWriter, slide_document
+from tiling.tiles import RETRIED, UNREADABLE
 
 if TYPE_CHECKING:
     from distributed import Client, Future

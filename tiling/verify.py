@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from tiling.encoding import COPIED, JPEG, Encoding, decode_patch, encode_patch
 from tiling.errors import CorruptStoreError
 from tiling.grid import Grid
-from tiling.pixels import UNREADABLE, Footprint, cut_patches
+from tiling.pixels import Footprint, cut_patches
 from tiling.reader import PatchReader
 from tiling.shard import MISSING, crc32c, index_bytes, read_index
 from tiling.store import DOCUMENT, PatchStore, shard_key, slide_document
+from tiling.tiles import UNREADABLE
 from wsi.geometry import Point, Region, Size
 from wsi.slide import Slide
 

@@ -10,10 +10,10 @@ from workflows.errors import UsageError
 
 if TYPE_CHECKING:
     from tiling.manifest import ManifestRow
-    from tiling.plan import CutOptions, SlideSource
+    from tiling.request import CutOptions, SlideSource
 
 NEEDS_PATH = ("mask", "geojson")
-ENCODING = r"^(auto|lossless|raw|jpeg:([1-9]\d?|100)(:444)?)$"
+ENCODING = r"^(auto|lossless|raw|jpeg:([1-9]\d?|100)(:420)?)$"
 
 
 class CutConfig(WorkflowConfig):
@@ -56,7 +56,7 @@ class CutConfig(WorkflowConfig):
     """Band of brightness for --tissue hsv, 0 to 1."""
     encoding: str = Field(default="auto", pattern=ENCODING)
     """How patches are stored: auto (the slide's own bytes where possible, else jpeg:95), jpeg:Q
-    with Q from 1 to 100 (jpeg:Q:444 keeps full colour resolution), lossless, or raw."""
+    with Q from 1 to 100 (jpeg:Q:420 halves the resolution of colour), lossless, or raw."""
     pad_edges: bool = False
     """Keep patches that hang over the right and the lower edge, padded white."""
     slide_mpp: PositiveFloat | None = None
@@ -81,7 +81,7 @@ class CutConfig(WorkflowConfig):
 
 def cut_options(config: CutConfig) -> "CutOptions":
     """Translate into tiling's own options."""
-    from tiling.plan import CutOptions
+    from tiling.request import CutOptions
     from tiling.tissue import TissueOptions
 
     return CutOptions(
@@ -133,7 +133,7 @@ def _check_reader(name: str | None) -> None:
 
 
 def _source(row: "ManifestRow", mpp: float | None) -> "SlideSource":
-    from tiling.plan import SlideSource
+    from tiling.request import SlideSource
 
     return SlideSource(
         slide_id=row.slide_id,

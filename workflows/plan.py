@@ -15,7 +15,8 @@ from workflows.pool import spread
 from workflows.progress import ProgressCallback, Update
 
 if TYPE_CHECKING:
-    from tiling.plan import CutOptions, SlidePlan, SlideSource
+    from tiling.plan import SlidePlan
+    from tiling.request import CutOptions, SlideSource
 
 ALONE = 4
 """Up to so many slides are planned in this process: starting others takes longer."""
@@ -109,7 +110,7 @@ def _state(source: "SlideSource", options: "CutOptions", out: str | None) -> dic
 
 
 def _read_from(plan: "SlidePlan") -> str:
-    from tiling.plan import open_source
+    from tiling.request import open_source
 
     with open_source(plan.source, plan.options) as slide:
         native = slide.native_tiles(plan.resolution.level)

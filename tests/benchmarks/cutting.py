@@ -11,8 +11,9 @@ import numpy as np
 from tests.benchmarks import loops, slides
 from tests.benchmarks.clock import Row, at_least, at_most, rate
 from tiling.cut import ShardTask, cut_shard
-from tiling.plan import CutOptions, SlideSource, plan_slide
+from tiling.plan import plan_slide
 from tiling.prepare import prepare_slide
+from tiling.request import CutOptions, SlideSource
 from tiling.store import Archive
 from tiling.tiler import run
 from workflows.cluster import starting_client

@@ -74,7 +74,7 @@ def to_jpeg(read: Read, coords: Coords, side: int, patch_px: int) -> Iterator[by
         pixels = read(x, y, side)
         if side != patch_px:
             pixels = np.asarray(Image.fromarray(pixels).reduce(side // patch_px))
-        yield simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), 95, "RGB", "420")
+        yield simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), 95, "RGB", "444")
 
 
 def peers(path: Path) -> Iterator[tuple[str, Read]]:

@@ -10,8 +10,8 @@ import numpy as np
 from tests.benchmarks import slides
 from tests.benchmarks.clock import Row, at_least, at_most, rate
 from tests.benchmarks.cutting import HALF, NATIVE, SMALL
-from tiling.plan import CutOptions, SlideSource
 from tiling.reader import PatchReader
+from tiling.request import CutOptions, SlideSource
 from tiling.store import Archive
 from tiling.tiler import run
 from workflows.cluster import starting_client

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from distributed import Client
 
-from tiling.plan import CutOptions, SlideSource
+from tiling.request import CutOptions, SlideSource
 from tiling.store import Archive, PatchStore
 from tiling.tiler import run
 from tiling.tissue import TissueOptions

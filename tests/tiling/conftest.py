@@ -16,7 +16,7 @@ from wsi.synthetic import SvsSpec, write_svs
 ENCODINGS = {
     "passthrough-jpeg": {"encoding": "auto"},
     "jpeg:95": {"encoding": "jpeg:95", "mpp": 0.5, "patch_size_px": 96},
-    "jpeg:95:444": {"encoding": "jpeg:95:444", "stride_px": 200},
+    "jpeg:95:420": {"encoding": "jpeg:95:420", "stride_px": 200},
     "lossless": {"encoding": "lossless", "patch_size_px": 100},
     "raw": {"encoding": "raw", "patch_size_px": 96, "stride_px": 80, "pad_edges": True},
 }

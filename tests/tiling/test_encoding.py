@@ -23,9 +23,9 @@ def patch(tissue_pixels: Pixels) -> Pixels:
 @pytest.mark.parametrize(
     ("text", "codec", "configuration"),
     [
-        ("jpeg:1", "imagecodecs_jpeg", {"level": 1}),
-        ("jpeg:95", "imagecodecs_jpeg", {"level": 95}),
-        ("jpeg:100:444", "imagecodecs_jpeg", {"level": 100, "subsampling": "444"}),
+        ("jpeg:1:420", "imagecodecs_jpeg", {"level": 1}),
+        ("jpeg:95", "imagecodecs_jpeg", {"level": 95, "subsampling": "444"}),
+        ("jpeg:100:420", "imagecodecs_jpeg", {"level": 100}),
         ("lossless", "imagecodecs_jpegxl", {"effort": 1, "lossless": True}),
         ("raw", "bytes", {}),
     ],
@@ -69,7 +69,7 @@ def test_lossless_decodes_elsewhere(patch: Pixels) -> None:
 
 @pytest.mark.parametrize(
     ("text", "sampling", "least_db"),
-    [("jpeg:95", "420", 33), ("jpeg:95:444", "444", 38), ("jpeg:50", "420", 28)],
+    [("jpeg:95:420", "420", 33), ("jpeg:95", "444", 38), ("jpeg:50", "444", 28)],
 )
 def test_jpeg_is_what_it_says(text: str, sampling: str, least_db: float, patch: Pixels) -> None:
     encoding = parse_encoding(text, "")
@@ -120,7 +120,7 @@ def test_a_patch_of_another_size_does_not_fit(text: str, patch: Pixels) -> None:
         decode_patch(data, encoding, np.empty_like(patch))
 
 
-@pytest.mark.parametrize("text", ["jpeg:95", "jpeg:95:444", "lossless", "raw"])
+@pytest.mark.parametrize("text", ["jpeg:95", "jpeg:95:420", "lossless", "raw"])
 def test_tissue_stays_below_the_bound(text: str, patch: Pixels) -> None:
     encoding = parse_encoding(text, "")
     assert len(encode_patch(patch, encoding)) <= bytes_bound(encoding, 128)

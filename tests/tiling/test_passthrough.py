@@ -12,11 +12,12 @@ import openslide
 import pytest
 import tifffile
 
-from tests.tiling.archives import EVERYWHERE, Pixels, cut, options
+from tests.tiling.archives import EVERYWHERE, Pixels, cut, decibel, options, read_box
 from tiling.grid import Grid, Resolution
 from tiling.passthrough import choose_encoding, tile_cells, why_not_copy
-from tiling.plan import SlideSource, plan_slide
+from tiling.plan import plan_slide
 from tiling.reader import PatchReader
+from tiling.request import SlideSource
 from tiling.store import PatchStore
 from wsi import Mpp, Size, open_slide
 from wsi.native import NativeTiles
@@ -190,7 +191,12 @@ def test_unmarked_ycc_jpeg_2000_is_encoded_anew(tmp_path: Path, tissue_pixels: P
     assert "need a colour conversion" in found.encoding.reason
 
 
-def test_tiles_that_the_file_lacks_are_no_patches(tmp_path: Path, svs: Path) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "least_db"), [("auto", 38), ("raw", 120)]
+)  # equal: above 120 dB
+def test_tiles_that_the_file_lacks_are_what_the_slide_shows(
+    tmp_path: Path, svs: Path, encoding: str, least_db: float
+) -> None:
     path = tmp_path / "sparse.svs"
     path.write_bytes(svs.read_bytes())
     with tifffile.TiffFile(path, mode="r+b") as tiff:
@@ -198,8 +204,13 @@ def test_tiles_that_the_file_lacks_are_no_patches(tmp_path: Path, svs: Path) -> 
         lacking = list(counts.value)
         lacking[10] = lacking[20] = 0
         counts.overwrite(lacking)
-    whole = plan_slide(SlideSource("s", str(svs)), options())
-    sparse = plan_slide(SlideSource("s", str(path)), options(tissue=EVERYWHERE))
-    assert sparse.encoding.copies
-    gone = set(map(tuple, whole.coords.tolist())) - set(map(tuple, sparse.coords.tolist()))
-    assert gone == {(128 * (at % 9), 128 * (at // 9)) for at in (10, 20)}
+    asked = {"patch_size_px": 128, "mpp": None, "tissue": EVERYWHERE, "encoding": encoding}
+    store = cut(tmp_path / "a.zarr", path, "s", **asked)
+    assert len(store) == store.attributes["n_grid"]
+    assert not store.status.any()
+    reader = PatchReader(store)
+    with open_slide(str(path)) as slide:
+        for at in (10, 20):
+            x, y = 128 * (at % 9), 128 * (at // 9)
+            (patch,) = np.flatnonzero((store.coords == (x, y)).all(axis=1))
+            assert decibel(reader[patch], read_box(slide, x, y, 128)) >= least_db

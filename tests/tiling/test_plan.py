@@ -12,7 +12,8 @@ from PIL import Image
 
 from tests.tiling.archives import EVERYWHERE, Pixels, options
 from tiling.errors import PlanError
-from tiling.plan import CutOptions, SlideSource, config_hash, plan_slide, shard_capacity
+from tiling.plan import plan_slide, shard_capacity
+from tiling.request import CutOptions, SlideSource, config_hash
 from tiling.tissue import TissueOptions
 from wsi import MissingMppError, Mpp, UnreadableSlideError
 from wsi.readers.openslide import OpenSlideSlide

@@ -256,19 +256,14 @@ def test_patches_recorded_as_unreadable_are_not_compared(store: PatchStore, svs:
         assert verify_store(Archive.open(store.storage.root)["slide"], slide) == []
 
 
-@pytest.mark.slides
-def test_a_level_whose_downsample_is_no_whole_number(tmp_path: Path, tcga_slide: Path) -> None:
-    """OpenSlide blends pixels there (downsample 2.0005), which is no fault of the archive."""
-    store = cut(
-        tmp_path / "a.zarr",
-        tcga_slide,
-        slide_mpp=0.25,
-        mpp=0.5,
-        patch_size_px=256,
-        stride_px=512,
-    )
+def test_a_level_whose_downsample_is_no_whole_number(tmp_path: Path, tissue_pixels: Pixels) -> None:
+    """OpenSlide blends pixels there (downsample 4.004), which is no fault of the archive."""
+    svs = tmp_path / "odd.svs"
+    write_svs(svs, tissue_pixels, (1103, 903), SvsSpec(tile_px=64, downsamples=(1, 4)))
+    store = cut(tmp_path / "a.zarr", svs, mpp=1.0, patch_size_px=64)
     assert (store.attributes["level"], store.attributes["encoding"]["label"]) == (1, "passthrough")
-    with open_slide(tcga_slide, mpp=0.25) as slide:
+    with open_slide(svs) as slide:
+        assert slide.levels[1].downsample % 1
         assert verify_store(store, slide) == []
 
 

@@ -51,7 +51,7 @@ def test_small_arrays(tmp_path: Path, dtype: str, shape: tuple[int, ...], compre
     assert len(chunks) == (2 if values.size else 1)
 
 
-@pytest.mark.parametrize("text", ["jpeg:85", "jpeg:95:444", "lossless"])
+@pytest.mark.parametrize("text", ["jpeg:85", "jpeg:95:420", "lossless"])
 def test_pictures(tmp_path: Path, tissue_pixels: Pixels, text: str) -> None:
     pixels = np.ascontiguousarray(tissue_pixels[:50, :70])
     encoding = parse_encoding(text, "")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import Field, ValidationError
 
-from tiling.plan import CutOptions
+from tiling.request import CutOptions
 from workflows import WORKFLOWS
 from workflows.config import WorkflowConfig, config_hash, make_config, nearest
 from workflows.cutting import CutConfig, cut_options

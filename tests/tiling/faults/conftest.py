@@ -10,7 +10,7 @@ from distributed import Client
 
 from tests.tiling.faults.harness import EPOCH, Slides, sources, started
 from tiling.outcome import RunSummary
-from tiling.plan import CutOptions
+from tiling.request import CutOptions
 from tiling.store import Archive
 from tiling.tiler import run
 from tiling.tissue import TissueOptions

@@ -16,7 +16,7 @@ from typing import Any
 def main(request: dict[str, Any]) -> int:
     """Cut what the request asks for; 3 where a slide failed, 2 where nothing could begin."""
     from tiling.errors import TilingError
-    from tiling.plan import CutOptions, SlideSource
+    from tiling.request import CutOptions, SlideSource
     from tiling.store import Archive
     from tiling.tiler import run
     from tiling.tissue import TissueOptions

@@ -17,7 +17,7 @@ from typing import Any
 import zarr
 import zarr.errors
 
-from tiling.plan import CutOptions, SlideSource
+from tiling.request import CutOptions, SlideSource
 from tiling.store import Archive
 from tiling.verify import verify_store
 

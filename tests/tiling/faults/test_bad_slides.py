@@ -20,8 +20,8 @@ from tests.tiling.faults.harness import (
 from tiling.collect import collect_slides
 from tiling.errors import ConflictError, ManifestError, StoreError
 from tiling.index import read_index
-from tiling.plan import CutOptions
 from tiling.reader import PatchReader
+from tiling.request import CutOptions
 from tiling.store import Archive, PatchStore
 from tiling.tissue import TissueOptions
 from tiling.verify import verify_store

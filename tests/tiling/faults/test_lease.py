@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.tiling.faults.conftest import COPYING, Cut
-from tests.tiling.faults.harness import Slides, assert_same, environment, snapshot, wait_until
+from tests.tiling.faults.harness import (
+    PATIENCE_S,
+    Slides,
+    assert_same,
+    environment,
+    snapshot,
+    wait_until,
+)
 from tiling.errors import LeaseError
 from tiling.lease import Leases
 from tiling.outcome import Progress
@@ -175,3 +182,35 @@ def test_a_slide_that_another_run_took_over_is_not_committed(
     cut(archive, slides, COPYING)
     cut(tmp_path / "b.zarr", slides, COPYING)
     assert_same(archive, tmp_path / "b.zarr")
+
+
+BUSY = """
+import sys
+from tiling.lease import Leases
+from tiling.storage import LocalStorage
+for _ in range(100):
+    with Leases(LocalStorage(sys.argv[1])) as leases:
+        leases.sweep()
+        assert leases.acquire(sys.argv[2])
+        leases.check(sys.argv[2])
+"""
+
+
+def test_runs_that_come_and_go_do_not_take_folders_from_each_other(storage: LocalStorage) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", BUSY, storage.root, name],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+        )
+        for name in ("one", "other")
+    ]
+    try:
+        said = [process.communicate(timeout=PATIENCE_S)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert said == ["", ""]
+    assert snapshot(Path(storage.root)) == {}

@@ -11,7 +11,7 @@ from distributed import Client
 
 from tests.tiling.faults.conftest import COPYING, OPTIONS
 from tests.tiling.faults.harness import Slides, assert_same, environment, started
-from tiling.plan import CutOptions
+from tiling.request import CutOptions
 
 WAIT_S = 60
 
