@@ -3,6 +3,11 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wsi import Point, Region, open_slide
 from wsi.synthetic import SvsSpec, write_svs
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,9 +31,17 @@ def slide(side_px: int = 24_576, number: int = 0, spec: SvsSpec = RGB) -> Path:
         if number:
             shutil.copyfile(slide(side_px, spec=spec), temporary)
         else:
-            write_svs(temporary, SOURCE, side_px, spec)
+            write_svs(temporary, enlarged(), side_px, spec)
         temporary.rename(path)
     return path
+
+
+def enlarged() -> NDArray[np.uint8]:
+    """Give the bundled slide's pixels, of 0.5 um/px, as at 0.25 um/px: tissue in its true size."""
+    with open_slide(str(SOURCE)) as opened:
+        picture = Image.fromarray(opened.read_region(Region(Point(0, 0), 0, opened.size)))
+    double = (2 * picture.width, 2 * picture.height)
+    return np.asarray(picture.resize(double, Image.Resampling.BICUBIC))
 
 
 def out(name: str) -> Path:

@@ -30,6 +30,7 @@ class JpegTiles(NativeTiles):
         super().__init__(location, layout, source)
         self.standalone = assembler.components == 3  # a grey JPEG alone decodes to (h, w)
         self._assembler = assembler
+        self._met: tuple[bytes, tuple[int, ...]] = (b"none yet", ())
 
     @property
     def reductions(self) -> tuple[int, ...]:
@@ -43,7 +44,7 @@ class JpegTiles(NativeTiles):
     def _decode(self, data: bytes, reduction: int, shape: tuple[int, int, int]) -> Rgb:
         import simplejpeg
 
-        scale = 1 if reduction == 1 else choose_scale(parse_jpeg(data).sampling, reduction)
+        scale = 1 if reduction == 1 else choose_scale(self._sampling(data), reduction)
         rest = reduction // scale
         # strict: damaged data raise, as they do in OpenSlide.
         pixels: Rgb = simplejpeg.decode_jpeg(
@@ -55,6 +56,15 @@ class JpegTiles(NativeTiles):
             strict=True,
         )
         return pixels if rest == 1 else block_mean(pixels, rest)
+
+    def _sampling(self, data: bytes) -> tuple[int, ...]:
+        """Sampling factors of a tile; nearly all tiles of a level have the same header bytes."""
+        header, sampling = self._met
+        if not data.startswith(header):
+            parsed = parse_jpeg(data)
+            sampling = parsed.sampling
+            self._met = data[: parsed.length], sampling
+        return sampling
 
 
 def choose_scale(sampling: tuple[int, ...], reduction: int) -> int:

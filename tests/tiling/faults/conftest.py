@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from tests.tiling.faults.harness import EPOCH, Slides, sources, started
+from tests.tiling.faults.harness import EPOCH, Slides, assert_committed_is_whole, sources, started
 from tiling.outcome import RunSummary
 from tiling.request import CutOptions
 from tiling.store import Archive
@@ -19,9 +19,9 @@ from wsi.synthetic import SvsSpec, write_svs
 
 OPTIONS = CutOptions(
     mpp=0.5,
-    # raw, a shard holds sixteen of these, so that a small slide fills several
-    patch_size_px=1024,
-    stride_px=320,
+    # a shard has room for eleven of these as raw pixels, so that a small slide fills two
+    patch_size_px=1200,
+    stride_px=440,
     encoding="lossless",
     min_tissue=0.0,
     tissue=TissueOptions(thumbnail_px=256),
@@ -57,6 +57,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory, slides: Slides) -> Path:
     archive = tmp_path_factory.mktemp("reference") / "a.zarr"
     with started(archive, slides, OPTIONS, workers=1) as undisturbed:
         assert {o["state"] for o in undisturbed.finish()} == {"done"}
+    assert assert_committed_is_whole(archive) == sorted(slides)
+    assert (archive / "bundled/patches/c/1/0/0/0").exists()
     return archive
 
 

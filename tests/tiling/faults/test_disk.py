@@ -50,7 +50,7 @@ def mounted(folder: Path, size_mb: int) -> Iterator[Path]:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk with room for the two small slides, and not for the large one."""
-    with mounted(tmp_path / "disk", 24) as folder:
+    with mounted(tmp_path / "disk", 16) as folder:
         yield folder
 
 
@@ -68,7 +68,7 @@ def microtome(*words: str, prefix: tuple[str, ...] = ()) -> subprocess.Completed
 
 
 TILE = ("--json", "--quiet", "--workers", "2", "--pictures", "0")
-SAME = ("--patch-size", "1024", "--stride", "320", "--encoding", "lossless", "--min-tissue", "0")
+SAME = ("--patch-size", "1200", "--stride", "440", "--encoding", "lossless", "--min-tissue", "0")
 
 
 @pytest.mark.slow

@@ -50,7 +50,6 @@ def test_a_killed_run_is_finished_by_the_next(
     skipped = [o.slide_id for o in summary.outcomes if o.state == "skipped"]
     assert sorted(skipped) == before
     assert_same(archive, reference)
-    assert sorted(assert_committed_is_whole(archive)) == sorted(slides)
 
 
 @pytest.mark.slow

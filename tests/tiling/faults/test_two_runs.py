@@ -8,7 +8,7 @@ import pytest
 from tests.tiling.faults.conftest import COPYING, OPTIONS, Cut
 from tests.tiling.faults.harness import Slides, assert_same, started
 
-REPEATS = 3
+REPEATS = 2
 
 
 @pytest.mark.slow
@@ -51,7 +51,7 @@ def test_many_small_runs_leave_an_index_of_everything(
     cmu_slide: Path, tmp_path: Path, cut: Cut
 ) -> None:
     alone, shared = tmp_path / "alone.zarr", tmp_path / "shared.zarr"
-    slides = {f"slide-{number}": str(cmu_slide) for number in range(4)}
+    slides = {f"slide-{number}": str(cmu_slide) for number in range(3)}
     cut(alone, slides, COPYING)
     with ExitStack() as stack:
         runs = [

@@ -12,6 +12,7 @@ from distributed import Client
 from tests.tiling.faults.conftest import COPYING, OPTIONS
 from tests.tiling.faults.harness import Slides, assert_same, environment, started
 from tiling.request import CutOptions
+from tiling.tissue import TissueOptions
 
 WAIT_S = 60
 
@@ -66,7 +67,9 @@ def test_a_dask_cluster_writes_what_one_worker_does(
     assert_same(tmp_path / "a.zarr", reference)
 
 
-JPEG = CutOptions(mpp=0.6, patch_size_px=224, stride_px=112, encoding="jpeg:90")
+JPEG = CutOptions(
+    mpp=0.6, patch_size_px=224, encoding="jpeg:90", tissue=TissueOptions(thumbnail_px=256)
+)
 
 
 @pytest.mark.slow
