@@ -269,7 +269,7 @@ def open_storage(location: str) -> Storage:
     """Choose by the location: a URL with a protocol, or a path."""
     if "://" in location and not location.startswith("file://"):
         return ObjectStorage(location)
-    return LocalStorage(location.removeprefix("file://"))
+    return LocalStorage(str(Path(location.removeprefix("file://")).expanduser().absolute()))
 
 
 Data = TypeVar("Data")

@@ -126,7 +126,7 @@ def test_storages_pickle(storage: Storage) -> None:
     ("location", "kind", "root"),
     [
         ("/data/a.zarr", LocalStorage, "/data/a.zarr"),
-        ("a.zarr", LocalStorage, "a.zarr"),
+        ("a.zarr", LocalStorage, str(Path("a.zarr").absolute())),
         ("file:///data/a.zarr", LocalStorage, "/data/a.zarr"),
         ("memory://a.zarr", ObjectStorage, "memory://a.zarr"),
         ("s3://bucket/a.zarr", ObjectStorage, "s3://bucket/a.zarr"),
