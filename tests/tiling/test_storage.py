@@ -10,9 +10,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from tiling import storage as module
 from tiling.errors import StoreError
 from tiling.storage import LocalStorage, ObjectStorage, Storage, open_storage
+from tiling.storage import local as module
 
 
 @pytest.fixture(params=["folder", "memory"])

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from tiling import storage
-from tiling.storage import LocalStorage, ObjectStorage, Storage
+from tiling.storage import LocalStorage, ObjectStorage, Storage, local
 
 Moment = Literal["before", "within", "after"]
 
@@ -44,7 +43,7 @@ class _Dying(Storage):
         if self.moment == "before":
             self._kill()
         if self.moment == "within":
-            storage._link = self._kill  # by then the bytes are there, under another name
+            local._link = self._kill  # by then the bytes are there, under another name
         super().create(key, data)
         self._kill()
         return True
@@ -57,7 +56,7 @@ class _Dying(Storage):
             self.write(f"{staged}/{marker}", [data])
             self._kill()
         if self.moment == "within":
-            storage.shutil.rmtree = self._kill  # what was replaced is still there
+            local.shutil.rmtree = self._kill  # what was replaced is still there
         super().publish(staged, final, marker, data)
         self._kill()
 

@@ -1,7 +1,4 @@
-"""Where an archive's bytes lie: a local folder, or any object store that fsspec knows.
-
-Few primitives, each atomic: an object is there wholly or not at all. Keys are relative, with `/`.
-"""
+"""A folder: objects are written under another name, flushed, and renamed."""
 
 import contextlib
 import ctypes
@@ -10,16 +7,12 @@ import os
 import re
 import shutil
 import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from tiling.errors import StoreError
-
-SCRATCH = ".microtome"
-"""Folder of leases and of slides that are being written; gone when no run is under way."""
-
+from tiling.storage.base import SCRATCH, Storage
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Name of a file that is being written; it is renamed when it is whole."""
@@ -27,65 +20,7 @@ TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 ATTEMPTS = 5
 """Times a file is begun before a folder that keeps vanishing is an error."""
 
-
-class Storage(ABC):
-    """Objects under one root; pickles, since tasks carry it to their workers."""
-
-    def __init__(self, root: str) -> None:
-        self.root = root
-
-    @abstractmethod
-    def read(self, key: str) -> bytes:
-        """Read an object; `FileNotFoundError` where there is none."""
-
-    @abstractmethod
-    def read_range(self, key: str, start: int, stop: int) -> bytes:
-        """Read bytes `start` to `stop`; a negative `start` counts from the end (`stop` is 0)."""
-
-    def read_ranges(self, keys: list[str], starts: list[int], stops: list[int]) -> list[bytes]:
-        """Read many ranges, at once where the store can."""
-        wanted = zip(keys, starts, stops, strict=True)
-        return [self.read_range(key, start, stop) for key, start, stop in wanted]
-
-    @abstractmethod
-    def write(self, key: str, parts: Sequence[bytes]) -> None:
-        """Write an object from its parts, replacing it at once; durable on return."""
-
-    @abstractmethod
-    def create(self, key: str, data: bytes) -> bool:
-        """Write an object unless it exists; says whether this call made it."""
-
-    @abstractmethod
-    def exists(self, key: str) -> bool:
-        """Whether there is an object."""
-
-    @abstractmethod
-    def size(self, key: str) -> int:
-        """Bytes of an object; `FileNotFoundError` where there is none."""
-
-    @abstractmethod
-    def names(self, prefix: str) -> list[str]:
-        """Names right under `prefix`, sorted; none where nothing is there."""
-
-    @abstractmethod
-    def delete(self, prefix: str) -> None:
-        """Remove an object, or everything under a prefix; nothing there is no error."""
-
-    @abstractmethod
-    def prune(self, prefix: str) -> None:
-        """Remove folders under `prefix`, and itself, that hold nothing."""
-
-    @abstractmethod
-    def tidy(self, prefix: str) -> None:
-        """Remove what writes right under `prefix` left when they were cut off."""
-
-    @abstractmethod
-    def staging(self, final: str, token: str) -> str:
-        """Give the prefix under which the run `token` prepares `final`."""
-
-    @abstractmethod
-    def publish(self, staged: str, final: str, marker: str, data: bytes) -> None:
-        """Write the object `marker` last, and let everything staged appear as `final` by that."""
+Data = TypeVar("Data")
 
 
 class LocalStorage(Storage):
@@ -176,103 +111,6 @@ class LocalStorage(Storage):
             _flush_folder(target.parent)
         except OSError as err:
             raise StoreError(err.errno, f"cannot commit {target}: {err.strerror}") from err
-
-
-class ObjectStorage(Storage):
-    """A bucket prefix through fsspec; an object appears when its PUT has ended."""
-
-    @property
-    def _fs(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - fsspec ships no types
-        import fsspec
-
-        return fsspec.url_to_fs(self.root)[0]  # instances are cached by fsspec, per process
-
-    def _url(self, key: str) -> str:
-        return f"{self.root.rstrip('/')}/{key}"
-
-    def read(self, key: str) -> bytes:
-        """See `Storage.read`."""
-        return bytes(self._fs.cat_file(self._url(key)))
-
-    def read_range(self, key: str, start: int, stop: int) -> bytes:
-        """See `Storage.read_range`."""
-        end = None if start < 0 else stop  # by name: the order of s3fs differs from fsspec's
-        return bytes(self._fs.cat_file(self._url(key), start=start, end=end))
-
-    def read_ranges(self, keys: list[str], starts: list[int], stops: list[int]) -> list[bytes]:
-        """See `Storage.read_ranges`; the requests go out together."""
-        found = self._fs.cat_ranges([self._url(key) for key in keys], starts, stops)
-        return [bytes(data) for data in found]
-
-    def write(self, key: str, parts: Sequence[bytes]) -> None:
-        """See `Storage.write`."""
-        try:
-            self._fs.pipe_file(self._url(key), b"".join(parts))
-        except OSError as err:
-            raise StoreError(f"cannot write {self._url(key)}: {err}") from err
-
-    def create(self, key: str, data: bytes) -> bool:
-        """See `Storage.create`: a conditional PUT (S3: `If-None-Match: *`)."""
-        try:
-            self._fs.pipe_file(self._url(key), data, mode="create")
-        except FileExistsError:
-            return False
-        except OSError as err:
-            raise StoreError(f"cannot create {self._url(key)}: {err}") from err
-        return True
-
-    def exists(self, key: str) -> bool:
-        """See `Storage.exists`."""
-        fs = self._fs
-        fs.invalidate_cache()
-        return bool(fs.isfile(self._url(key)))
-
-    def size(self, key: str) -> int:
-        """See `Storage.size`."""
-        return int(self._fs.info(self._url(key), refresh=True)["size"])
-
-    def names(self, prefix: str) -> list[str]:
-        """See `Storage.names`."""
-        fs = self._fs
-        fs.invalidate_cache()
-        try:
-            found = fs.ls(self._url(prefix).rstrip("/"), detail=False)
-        except FileNotFoundError:
-            return []
-        return sorted({name.rstrip("/").rpartition("/")[2] for name in found})
-
-    def delete(self, prefix: str) -> None:
-        """See `Storage.delete`."""
-        fs = self._fs
-        fs.invalidate_cache()
-        if fs.exists(self._url(prefix)):
-            fs.rm(self._url(prefix), recursive=True)
-
-    def prune(self, prefix: str) -> None:
-        """See `Storage.prune`: object stores have no folders."""
-
-    def tidy(self, prefix: str) -> None:
-        """See `Storage.tidy`: a PUT that is cut off leaves nothing."""
-
-    def staging(self, final: str, token: str) -> str:
-        """See `Storage.staging`: in place, since object stores do not rename."""
-        del token
-        return final
-
-    def publish(self, staged: str, final: str, marker: str, data: bytes) -> None:
-        """See `Storage.publish`: the marker is the commit."""
-        del staged
-        self.write(f"{final}/{marker}", [data])
-
-
-def open_storage(location: str) -> Storage:
-    """Choose by the location: a URL with a protocol, or a path."""
-    if "://" in location and not location.startswith("file://"):
-        return ObjectStorage(location)
-    return LocalStorage(str(Path(location.removeprefix("file://")).expanduser().absolute()))
-
-
-Data = TypeVar("Data")
 
 
 def _insist(write: Callable[[Path, Path, Data], bool], path: Path, data: Data) -> bool:
