@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -52,9 +53,9 @@ def _peak(options: CutOptions, side_px: int) -> float:
 
 
 def _high_water() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Peak resident memory of this process in kB; getrusage would include its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def memory() -> Iterator[Row]:
