@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from tiling import zarrjson
 from tiling.encoding import Encoding
 from tiling.errors import CorruptStoreError, StoreError
 from tiling.shard import crc32c, shard_parts
-from tiling.storage import Storage, open_storage
+from tiling.storage import LocalStorage, Storage, open_storage
 
 FORMAT = 1
 DOCUMENT = "zarr.json"
@@ -187,6 +188,8 @@ class Archive:
             document = json.loads(storage.read(DOCUMENT))
         except FileNotFoundError as err:
             raise StoreError(f"no archive at {location}") from err
+        except NotADirectoryError as err:
+            raise StoreError(f"{location} is a file, and no archive") from err
         except (OSError, ValueError) as err:
             raise StoreError(f"cannot read the archive at {location}: {err}") from err
         found = document.get("attributes", {}).get("microtome", {}).get("format")
@@ -203,6 +206,8 @@ class Archive:
         if not storage.exists(DOCUMENT):
             if [name for name in storage.names("") if not name.startswith(".")]:
                 raise StoreError(f"{location} exists and is no archive; choose another --out")
+            if isinstance(storage, LocalStorage) and Path(storage.root).is_file():
+                raise StoreError(f"{location} is a file, and no archive; choose another --out")
             storage.create(DOCUMENT, zarrjson.group_document({"microtome": {"format": FORMAT}}))
         return cls.open(location)
 

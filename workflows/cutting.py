@@ -1,9 +1,12 @@
 """What `tile` and `plan` share: which slides, which patches, and tiling's terms for them."""
 
+import logging
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from workflows.config import POSITIONAL, WorkflowConfig
 from workflows.errors import UsageError
@@ -12,8 +15,20 @@ if TYPE_CHECKING:
     from tiling.manifest import ManifestRow
     from tiling.request import CutOptions, SlideSource
 
+log = logging.getLogger(__name__)
+
 NEEDS_PATH = ("mask", "geojson")
-ENCODING = r"^(auto|lossless|raw|jpeg:([1-9]\d?|100)(:420)?)$"
+ENCODING = re.compile(r"auto|lossless|raw|jpeg:([1-9]\d?|100)(:420)?", re.ASCII)
+
+PositiveMpp = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _known_encoding(text: str) -> str:
+    if not ENCODING.fullmatch(text):
+        raise ValueError(
+            "it must be auto, jpeg:Q with Q from 1 to 100, jpeg:Q:420, lossless or raw"
+        )
+    return text
 
 
 class CutConfig(WorkflowConfig):
@@ -25,7 +40,7 @@ class CutConfig(WorkflowConfig):
     manifest: str | None = None
     """CSV that lists the slides instead: path, and if known slide_id, patient, site, label, mpp,
     split."""
-    mpp: PositiveFloat | Literal["native"] = 0.5
+    mpp: PositiveMpp | Literal["native"] = 0.5
     """Microns per pixel of the patches, or `native` for each slide's own."""
     mpp_tolerance: float = Field(default=0.03, ge=0, lt=0.5)
     """Relative difference up to which a level of the slide is used as it is; 0.03 is 3 percent."""
@@ -54,12 +69,12 @@ class CutConfig(WorkflowConfig):
     """Band of saturations for --tissue hsv, 0 to 1."""
     hsv_value: tuple[float, float] = (0.15, 1.0)
     """Band of brightness for --tissue hsv, 0 to 1."""
-    encoding: str = Field(default="auto", pattern=ENCODING)
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = "auto"
     """How patches are stored: auto (the slide's own bytes where possible, else jpeg:95), jpeg:Q
     with Q from 1 to 100 (jpeg:Q:420 halves the resolution of colour), lossless, or raw."""
     pad_edges: bool = False
     """Keep patches that hang over the right and the lower edge, padded white."""
-    slide_mpp: PositiveFloat | None = None
+    slide_mpp: PositiveMpp | None = None
     """Microns per pixel at level 0 of slides that do not say it themselves."""
     max_unreadable: float = Field(default=0.1, ge=0, le=1)
     """Share of a slide's patches, 0 to 1, that may be unreadable before the slide fails."""
@@ -120,9 +135,27 @@ def find_sources(config: CutConfig) -> "list[SlideSource]":
     from tiling.manifest import read_manifest
 
     _check_reader(config.reader)
+    _check_tissue_path(config.tissue_path)
     rows = read_manifest(config.manifest) if config.manifest else collect_slides(config.slides)
+    _warn(rows)
     without = {row.slide_id for row in _without_mpp(config, rows)}
     return [_source(row, config.slide_mpp if row.slide_id in without else row.mpp) for row in rows]
+
+
+def _check_tissue_path(path: str | None) -> None:
+    if path is not None and not Path(path).expanduser().exists():
+        raise UsageError(f"--tissue-path: there is no {path}")
+
+
+def _warn(rows: "Iterable[ManifestRow]") -> None:
+    """Say what of a manifest was changed, or means nothing here."""
+    rows = list(rows)
+    for row in rows:
+        if "slide_id_given" in row.extra:
+            log.warning("slide_id %r is stored as %r", row.extra["slide_id_given"], row.slide_id)
+    unknown = {name for row in rows for name in row.extra} - {"mask_path", "slide_id_given"}
+    if unknown:
+        log.warning("columns of the manifest that are not used: %s", ", ".join(sorted(unknown)))
 
 
 def _check_reader(name: str | None) -> None:

@@ -168,6 +168,8 @@ def verify(document: Document) -> "Iterator[RenderableType]":
     bad = sum(slide["state"] == "damaged" for slide in document["slides"])
     compared = ", and equal to its slide" if document["source"] else ""
     good = f"every slide is as it was written{compared}"
+    if not document["slides"]:
+        good = "the archive holds no slide"
     yield f"damaged: {bad:,} of {plural(len(document['slides']), 'slide')}" if bad else good
 
 
