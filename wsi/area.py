@@ -10,7 +10,10 @@ STEP_ROWS = 64
 
 
 def block_mean(pixels: Pixels, factor: int | tuple[int, int]) -> Pixels:
-    """Means of blocks of `factor` (x, y) pixels, u1 (h, w, 3); partial blocks at edges count."""
+    """Means of blocks of `factor` (x, y) pixels, u1 (h, w, 3); partial blocks at edges count.
+
+    Pillow rounds, by at most 2/3 of a grey level.
+    """
     from PIL import Image
 
     return pixels if factor == 1 else np.asarray(Image.fromarray(pixels).reduce(factor))

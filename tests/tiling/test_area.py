@@ -54,7 +54,8 @@ def test_equals_a_slow_twin(
     found = reduce_area(pixels, np.array(offset), np.array(extent), width, height)
     assert found.shape == (height, width, 3)
     expected = slow_average(pixels, offset, extent, width, height)
-    assert np.abs(found - expected).max() <= 0.51  # rounding to whole grey levels
+    # Rounded to whole grey levels; Pillow, for whole factors, may round 2/3 down (factor 3).
+    assert np.abs(found - expected).max() <= 0.67
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 8])
