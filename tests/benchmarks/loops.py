@@ -65,7 +65,9 @@ def to_zarr(read: Read, coords: Coords, side: int, out: Path) -> int:
     return sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
 
 
-def to_jpeg(read: Read, coords: Coords, side: int, patch_px: int) -> Iterator[bytes]:
+def to_jpeg(
+    read: Read, coords: Coords, side: int, patch_px: int, sampling: str = "444"
+) -> Iterator[bytes]:
     """Read, reduce by area, encode as JPEG 95; the encoder is the one that we use."""
     import simplejpeg
     from PIL import Image
@@ -74,7 +76,7 @@ def to_jpeg(read: Read, coords: Coords, side: int, patch_px: int) -> Iterator[by
         pixels = read(x, y, side)
         if side != patch_px:
             pixels = np.asarray(Image.fromarray(pixels).reduce(side // patch_px))
-        yield simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), 95, "RGB", "444")
+        yield simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), 95, "RGB", sampling)
 
 
 def peers(path: Path) -> Iterator[tuple[str, Read]]:

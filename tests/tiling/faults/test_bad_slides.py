@@ -303,7 +303,7 @@ def test_a_folder_that_is_no_archive_is_left_alone(good: Path, tmp_path: Path, c
     before = snapshot(tmp_path)
     for name, words in {
         "photos": "exists and is no archive",
-        "file": "file/zarr.json: File exists",
+        "file": "is a file, and no archive",
         "other.zarr": "is no archive of format 1",
     }.items():
         with pytest.raises(StoreError, match=words):
