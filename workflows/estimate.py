@@ -15,7 +15,7 @@ WRITE_MPX_PER_S = {"jpeg": 157.0, "lossless": 34.0, "raw": 408.0}
 COPIES_PER_S = 26_000.0
 """Compressed tiles per second that are copied as they are."""
 
-START_S = 3.0
+START_S = 2.2
 """Starting the workers, and the files beside the archive."""
 
 PLAN_S = 0.45

@@ -103,6 +103,7 @@ whole_or_half = st.integers(0, 1200).map(lambda n: n / 2)
     pad=st.booleans(),
 )
 def test_grid_equals_a_double_loop(
+    *,
     x: float,
     y: float,
     width: float,
