@@ -203,8 +203,9 @@ class Archive:
     def create(cls, location: str) -> "Archive":
         """Open the archive at `location`, making an empty one where nothing is."""
         storage = open_storage(location)
-        if not storage.exists(DOCUMENT):
-            if [name for name in storage.names("") if not name.startswith(".")]:
+        there = [name for name in storage.names("") if not name.startswith(".")]
+        if not storage.exists(DOCUMENT):  # asked last: another run may be making the archive
+            if there:
                 raise StoreError(f"{location} exists and is no archive; choose another --out")
             if isinstance(storage, LocalStorage) and Path(storage.root).is_file():
                 raise StoreError(f"{location} is a file, and no archive; choose another --out")
