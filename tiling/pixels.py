@@ -92,8 +92,8 @@ def _from_tiles(
         cells = {i: tiles.cells(box) for i, box in boxes.items()}
         tiles.hold({cell for wanted in cells.values() for cell in wanted})
         for i, box in boxes.items():
-            status, error = tiles.state(cells[i])
             pixels = tiles.assemble(box)
+            status, error = tiles.state(cells[i])
             offset = origins[i] / scale - box[:2]
             pixels = reduce_area(pixels, offset, extent / scale, footprint.patch_px)
             if status == UNREADABLE:

@@ -41,6 +41,7 @@ class DecodedTiles:
     def __init__(self, slide: Slide, native: NativeTiles, scale: int) -> None:
         self._slide, self._native, self._scale = slide, native, scale
         self._width, self._height = native.tile.width // scale, native.tile.height // scale
+        self._found: dict[Cell, bytes | RegionError | None] = {}
         self._pixels: dict[Cell, Pixels | None] = {}
         self._trouble: dict[Cell, tuple[int, str]] = {}
 
@@ -56,11 +57,17 @@ class DecodedTiles:
         return [(column, row) for row in rows for column in columns]
 
     def hold(self, wanted: set[Cell]) -> None:
-        """Decode what is wanted and not here yet, and forget the rest."""
+        """Read what is wanted and not here yet, and forget the rest."""
         self._pixels = {cell: p for cell, p in self._pixels.items() if cell in wanted}
         missing = sorted(wanted - self._pixels.keys(), key=lambda cell: (cell[1], cell[0]))
-        for cell, data in zip(missing, self._native.read_many(missing), strict=True):
-            self._pixels[cell] = self._decode(cell, data)
+        found = self._native.read_many(missing)
+        self._found = dict(zip(missing, found, strict=True))
+
+    def _decoded(self, cell: Cell) -> Pixels | None:
+        """Decode once, right before use, while the processor still has the pixels at hand."""
+        if cell not in self._pixels:
+            self._pixels[cell] = self._decode(cell, self._found.pop(cell))
+        return self._pixels[cell]
 
     def _decode(self, cell: Cell, data: bytes | RegionError | None) -> Pixels | None:
         try:
@@ -85,21 +92,25 @@ class DecodedTiles:
         return pixels
 
     def state(self, cells: list[Cell]) -> tuple[int, str]:
-        """Worst status among the tiles, and its sentence."""
+        """Worst status among tiles that were assembled, and its sentence."""
         found = [self._trouble[cell] for cell in cells if cell in self._trouble]
         return max(found, default=(OK, ""))
 
     def assemble(self, box: Box) -> Pixels:
         """Put a box together, `(h, w, 3)`; white where the level, or a tile of it, is not."""
         left, top, right, bottom = box
-        canvas = np.full((bottom - top, right - left, 3), 255, np.uint8)
-        for column, row in self.cells(box):
-            pixels = self._pixels[column, row]
+        level = self._native.size
+        width, height = level.width // self._scale, level.height // self._scale
+        tiles = [(cell, self._decoded(cell)) for cell in self.cells(box)]
+        canvas = np.empty((bottom - top, right - left, 3), np.uint8)
+        whole = left >= 0 and top >= 0 and right <= width and bottom <= height
+        if not whole or any(pixels is None for _, pixels in tiles):
+            canvas.fill(255)
+        for (column, row), pixels in tiles:
             if pixels is not None:
                 self._paste(canvas, pixels, column * self._width - left, row * self._height - top)
-        level = self._native.size
-        canvas[max(0, level.height // self._scale - top) :] = 255
-        canvas[:, max(0, level.width // self._scale - left) :] = 255
+        canvas[max(0, height - top) :] = 255
+        canvas[:, max(0, width - left) :] = 255
         return canvas
 
     def _paste(self, canvas: Pixels, pixels: Pixels, x: int, y: int) -> None:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING
 
 from workflows.errors import UsageError
@@ -56,13 +56,17 @@ def _leave_ctrl_c_to_main() -> None:
 
 
 def _start_local(stack: ExitStack, workers: int, *, dashboard: bool) -> "Client":
+    forkserver.set_forkserver_preload(["workflows.preload"])
+    forkserver.ensure_running()  # it imports what workers need while this process does the same
     import dask
 
+    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
     if not dashboard:  # no pages, and none of the libraries behind them
         routes: dict[str, list[str]] = {"routes": []}
         dask.config.set({"distributed.scheduler.http": routes, "distributed.worker.http": routes})
-    from distributed import Client, LocalCluster
+    from distributed import Client, LocalCluster, utils
 
+    utils._forkserver_preload_set = True  # Dask would import pandas here, only to preload it
     _hush()
     cluster = LocalCluster(
         n_workers=workers,
@@ -73,6 +77,7 @@ def _start_local(stack: ExitStack, workers: int, *, dashboard: bool) -> "Client"
             "dashboard": dashboard,
             "dashboard_address": f"127.0.0.1:{8787 if dashboard else 0}",
         },
+        env=dict(os.environ),  # what they are forked from may have started with another
         memory_limit=0,  # tasks are bounded by design; Dask's limit would pause and kill workers
         silence_logs=logging.CRITICAL,
     )

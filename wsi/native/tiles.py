@@ -30,13 +30,14 @@ class JpegTiles(NativeTiles):
         super().__init__(location, layout, source)
         self.standalone = assembler.components == 3  # a grey JPEG alone decodes to (h, w)
         self._assembler = assembler
+        sides = layout.tile.width, layout.tile.height
+        self._reductions = tuple(n for n in (1, 2, 4, 8) if all(side % n == 0 for side in sides))
         self._met: tuple[bytes, tuple[int, ...]] = (b"none yet", ())
 
     @property
     def reductions(self) -> tuple[int, ...]:
         """1, 2, 4, 8, as far as they divide the tile."""
-        width, height = self.tile.width, self.tile.height
-        return tuple(n for n in (1, 2, 4, 8) if width % n == 0 and height % n == 0)
+        return self._reductions
 
     def _assemble(self, stored: memoryview) -> bytes:
         return self._assembler.assemble(stored)
