@@ -75,6 +75,12 @@ class Jpeg2k(_ImageCodec):
     name = "imagecodecs_jpeg2k"
 
 
+class Png(_ImageCodec):
+    """PNG of 8 bits per channel, as imported patch sets have it."""
+
+    name = "imagecodecs_png"
+
+
 class JpegXl(_ImageCodec):
     """JPEG XL, lossless in our archives."""
 

@@ -5,6 +5,7 @@ none of it.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,19 @@ from numpy.typing import NDArray
 from tiling.errors import CorruptStoreError, PlanError
 
 Pixels = NDArray[np.uint8]
+AnyPixels = NDArray[Any]
+"""Pixels of any type: `u1` RGB patches, and what volumes and masks are made of."""
 
 JPEG = "imagecodecs_jpeg"
 JPEG2K = "imagecodecs_jpeg2k"
 JPEG_XL = "imagecodecs_jpegxl"
+PNG = "imagecodecs_png"
 RAW = "bytes"
+ZSTD = "zstd"
+"""Plain numbers, compressed; what zarr-python reads without any codec of ours."""
+
+LITTLE = (("endian", "little"),)
+"""Configuration of `RAW` where a number has several bytes."""
 
 COPIED = "passthrough"
 """Label of patches that are the slide's own compressed tiles."""
@@ -29,9 +38,9 @@ class Encoding:
     """A chunk codec: its Zarr 3 name, its configuration, and what it is to the user.
 
     Attributes:
-        codec: name in the array's metadata.
+        codec: name in the array's metadata; `zstd` stands for little-endian numbers in zstd.
         configuration: sorted items of the codec's configuration.
-        label: `passthrough`, `jpeg:Q`, `lossless` or `raw`.
+        label: `passthrough`, `jpeg:Q`, `lossless`, `raw` or `imported`.
         reason: one sentence, why this and not another.
     """
 
@@ -50,7 +59,22 @@ class Encoding:
         entry: dict[str, Any] = {"name": self.codec}
         if self.configuration:
             entry["configuration"] = dict(self.configuration)
-        return [entry]
+        return (
+            [{"name": RAW, "configuration": dict(LITTLE)}, entry] if self.codec == ZSTD else [entry]
+        )
+
+
+def read_encoding(codecs: Sequence[dict[str, Any]]) -> Encoding:
+    """Read the inner codec chain that `Encoding.metadata` gives; label and reason are lost.
+
+    Raises:
+        CorruptStoreError: it is no chain of ours.
+    """
+    names = [str(entry["name"]) for entry in codecs]
+    if len(names) != 1 and names != [RAW, ZSTD]:
+        raise CorruptStoreError(f"patches in the codecs {', '.join(names)} cannot be read")
+    last = codecs[-1]
+    return Encoding(names[-1], tuple(sorted(last.get("configuration", {}).items())))
 
 
 def parse_encoding(text: str, reason: str) -> Encoding:
@@ -83,18 +107,28 @@ def bytes_bound(encoding: Encoding, patch_px: int) -> int:
     return pixels * 3 // 10 if encoding.codec == JPEG else pixels + 1024
 
 
-def encode_patch(pixels: Pixels, encoding: Encoding) -> bytes:
-    """Encode `(P, P, 3)` RGB."""
+def encode_patch(pixels: AnyPixels, encoding: Encoding) -> bytes:
+    """Encode `(P, P, 3)` RGB; `raw` and `zstd` take any little-endian numbers."""
     settings = dict(encoding.configuration)
     if encoding.codec == RAW:
         return pixels.tobytes()
+    if encoding.codec == ZSTD:
+        return _encode_zstd(pixels, settings)
     if encoding.codec == JPEG:
         return _encode_jpeg(pixels, settings)
     import imagecodecs  # slow to import, and only some encodings need it
 
     if encoding.codec == JPEG2K:
         return bytes(imagecodecs.jpeg2k_encode(pixels, **settings))
+    if encoding.codec == PNG:
+        return bytes(imagecodecs.png_encode(pixels, **settings))
     return bytes(imagecodecs.jpegxl_encode(pixels, numthreads=1, **settings))
+
+
+def _encode_zstd(pixels: AnyPixels, settings: dict[str, Any]) -> bytes:
+    from numcodecs.zstd import compress
+
+    return bytes(compress(np.ascontiguousarray(pixels), settings["level"]))
 
 
 def _encode_jpeg(pixels: Pixels, settings: dict[str, Any]) -> bytes:
@@ -110,8 +144,10 @@ def _encode_jpeg(pixels: Pixels, settings: dict[str, Any]) -> bytes:
     return data
 
 
-def decode_patch(data: bytes, encoding: Encoding, out: Pixels | None = None) -> Pixels:
+def decode_patch(data: bytes, encoding: Encoding, out: AnyPixels | None = None) -> AnyPixels:
     """Decode to `(P, P, 3)` RGB, into `out` where given.
+
+    What is `raw` or `zstd` has the type of `out`; without it, its bytes are given.
 
     Raises:
         CorruptStoreError: the bytes are not what was written.
@@ -128,7 +164,7 @@ def decode_patch(data: bytes, encoding: Encoding, out: Pixels | None = None) -> 
     return pixels
 
 
-def _decode(data: bytes, encoding: Encoding, out: Pixels | None) -> Pixels:
+def _decode(data: bytes, encoding: Encoding, out: AnyPixels | None) -> AnyPixels:
     if encoding.codec == JPEG:
         import simplejpeg
 
@@ -139,11 +175,24 @@ def _decode(data: bytes, encoding: Encoding, out: Pixels | None) -> Pixels:
             raise ValueError(f"the image is {width} x {height} px")
         simplejpeg.decode_jpeg(data, "RGB", buffer=out)
         return out
-    if encoding.codec == RAW:
-        flat = np.frombuffer(data, np.uint8)
+    if encoding.codec in (RAW, ZSTD):
+        plain = data if encoding.codec == RAW else _decode_zstd(data)
+        flat = np.frombuffer(plain, np.uint8 if out is None else out.dtype)
         return flat if out is None else flat.reshape(out.shape)
+    return _decode_slowly(data, encoding)
+
+
+def _decode_zstd(data: bytes) -> bytes:
+    from numcodecs.zstd import decompress
+
+    return bytes(decompress(data))
+
+
+def _decode_slowly(data: bytes, encoding: Encoding) -> Pixels:
     import imagecodecs
 
     if encoding.codec == JPEG2K:
         return np.asarray(imagecodecs.jpeg2k_decode(data))
+    if encoding.codec == PNG:
+        return np.asarray(imagecodecs.png_decode(data))
     return np.asarray(imagecodecs.jpegxl_decode(data, numthreads=1))

@@ -1,11 +1,16 @@
 """`slides.parquet`: one row per committed slide, derived from the groups and rebuilt from them."""
 
 import io
+import time
 from typing import Any
 
+from tiling.lease import Leases
 from tiling.store import INDEX, Archive, PatchStore
 
 Row = dict[str, Any]
+
+INDEX_LEASE = ".index"
+POLL_S = 0.5
 
 
 def slide_row(store: PatchStore) -> Row:
@@ -46,6 +51,14 @@ def rebuild_index(archive: Archive) -> list[Row]:
     pq.write_table(pa.Table.from_pylist(rows, schema=_schema(pa)), buffer, compression="zstd")
     archive.storage.write(INDEX, [buffer.getvalue()])
     return rows
+
+
+def update_index(archive: Archive, leases: Leases) -> None:
+    """Rebuild the index; one run at a time, so that none writes an older view over a newer."""
+    while not leases.acquire(INDEX_LEASE):
+        time.sleep(POLL_S)
+    rebuild_index(archive)
+    leases.release(INDEX_LEASE)
 
 
 def read_index(archive: Archive) -> list[Row]:

@@ -72,7 +72,7 @@ def read_manifest(path: str | Path, *, check_files: bool = False) -> tuple[Manif
         ManifestError: one error that lists every problem with its line number.
     """
     name = PurePosixPath(str(path).replace("\\", "/")).name
-    lines = _records(_read_text(str(path), name), name)
+    lines = records(read_text(str(path), name), name)
     _, header = next(lines, (0, []))
     columns = _columns(header, name)
     rows: list[ManifestRow] = []
@@ -134,7 +134,12 @@ def _both(first: ManifestRow, second: ManifestRow, name: str) -> str:
     return f"{name} lines {first.line} and {second.line}"
 
 
-def _read_text(path: str, name: str) -> str:
+def read_text(path: str, name: str) -> str:
+    """Read a table (path or URL) as UTF-8 text.
+
+    Raises:
+        ManifestError: it cannot be read; the message calls it `name`.
+    """
     try:
         return _read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as err:
@@ -158,7 +163,7 @@ def _folder(path: str) -> str:
     return path.rsplit("/", 1)[0] if "://" in path else str(Path(path).absolute().parent)
 
 
-def _records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+def records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the first line's number and the stripped values of each record that is not empty."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
     line = 1

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tiling import zarrjson
-from tiling.encoding import Encoding
+from tiling.encoding import Encoding, decode_patch
 from tiling.errors import CorruptStoreError, StoreError
 from tiling.shard import crc32c, shard_parts
 from tiling.storage import LocalStorage, Storage, open_storage
@@ -53,9 +53,11 @@ class SlideWriter:
             self.put(f"{name}/{array.chunk_key}", [array.chunk])
         self.put(f"{name}/{DOCUMENT}", [array.document])
 
-    def put_shard(self, number: int, chunks: Sequence[bytes], capacity: int) -> int:
-        """Write shard `number` of the patches; returns its size in bytes."""
-        key = shard_key(number)
+    def put_shard(
+        self, number: int, chunks: Sequence[bytes], capacity: int, key: str | None = None
+    ) -> int:
+        """Write shard `number` of the patches, or under `key`; returns its size in bytes."""
+        key = key or shard_key(number)
         self.put(key, shard_parts(chunks, capacity))
         return self.checksums[key][0]
 
@@ -63,13 +65,25 @@ class SlideWriter:
         self, count: int, patch_px: int, capacity: int, encoding: Encoding
     ) -> None:
         """Write the document of the `patches` array `(count, P, P, 3)`."""
-        chunk = (1, patch_px, patch_px, 3)
-        sharding = zarrjson.sharding_codec(chunk, encoding.metadata())
-        shard = (capacity, *chunk[1:])
+        shape = (count, patch_px, patch_px, 3)
+        self.put_sharded_document("patches", shape, "u1", capacity=capacity, encoding=encoding)
+
+    def put_sharded_document(
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: str,
+        *,
+        capacity: int,
+        encoding: Encoding,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write the document of an array `shape` in shards of `capacity` entries, a chunk each."""
+        sharding = zarrjson.sharding_codec((1, *shape[1:]), encoding.metadata())
         document = zarrjson.array_document(
-            (count, *chunk[1:]), "u1", chunks=shard, codecs=[sharding]
+            shape, dtype, chunks=(capacity, *shape[1:]), codecs=[sharding], attributes=attributes
         )
-        self.put(f"patches/{DOCUMENT}", [document])
+        self.put(f"{name}/{DOCUMENT}", [document])
 
 
 def slide_document(attributes: Mapping[str, Any]) -> bytes:
@@ -79,9 +93,9 @@ def slide_document(attributes: Mapping[str, Any]) -> bytes:
     return zarrjson.group_document({"microtome": sealed})
 
 
-def shard_key(number: int) -> str:
-    """Key of a shard of `patches`, relative to the slide."""
-    return f"patches/c/{number}/0/0/0"
+def shard_key(number: int, array: str = "patches", axes: int = 4) -> str:
+    """Key of a shard of an array with so many axes, relative to the slide."""
+    return "/".join([array, "c", str(number), *("0" * (axes - 1))])
 
 
 class PatchStore:
@@ -153,8 +167,6 @@ def _undo(codec: dict[str, Any], data: bytes) -> bytes:
         from numcodecs.zstd import decompress
 
         return bytes(decompress(data))
-    from tiling.encoding import decode_patch
-
     settings = tuple(sorted(codec.get("configuration", {}).items()))
     return decode_patch(data, Encoding(codec["name"], settings)).tobytes()
 

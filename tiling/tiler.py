@@ -18,7 +18,7 @@ from tiling import zarrjson
 from tiling.cut import ShardResult, ShardTask, cut_shard, unreadable_share
 from tiling.errors import ConflictError, DamagedSlideError, LeaseError
 from tiling.existing import require_distinct, split_committed, why_conflict
-from tiling.index import rebuild_index
+from tiling.index import update_index
 from tiling.lease import Leases
 from tiling.outcome import Progress, RunSummary, SlideOutcome, committed_outcome, failed_outcome
 from tiling.prepare import Prepared, prepare_slide
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 RECOUNT_S = 5.0
 """How often workers are counted: a cluster may grow."""
-
-INDEX_LEASE = ".index"
 
 log = logging.getLogger(__name__)
 
@@ -70,19 +68,11 @@ def run(
             work.cut(todo)
         finally:
             work.abandon()
-        _index(archive, leases)
+        update_index(archive, leases)
         leases.sweep()  # of runs that died meanwhile
     order = {source.slide_id: i for i, source in enumerate(sources)}
     outcomes = sorted(work.outcomes, key=lambda outcome: order[outcome.slide_id])
     return RunSummary(tuple(outcomes), time.monotonic() - work.started)
-
-
-def _index(archive: Archive, leases: Leases) -> None:
-    """Rebuild the index; one run at a time, so that none writes an older view over a newer."""
-    while not leases.acquire(INDEX_LEASE):
-        time.sleep(POLL_S)
-    rebuild_index(archive)
-    leases.release(INDEX_LEASE)
 
 
 @dataclass

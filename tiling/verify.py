@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tiling.encoding import COPIED, JPEG, Encoding, decode_patch, encode_patch
+from tiling.encoding import COPIED, JPEG, RAW, ZSTD, decode_patch, encode_patch, read_encoding
 from tiling.errors import CorruptStoreError
 from tiling.grid import Grid
 from tiling.pixels import Footprint, cut_patches
 from tiling.reader import PatchReader
 from tiling.shard import MISSING, crc32c, index_bytes, read_index
-from tiling.store import DOCUMENT, PatchStore, shard_key, slide_document
+from tiling.store import DOCUMENT, NUMPY_TYPES, PatchStore, shard_key, slide_document
 from tiling.tiles import UNREADABLE
+from tiling.verify_embeddings import embedding_problems
 from wsi.geometry import Point, Region, Size
 from wsi.slide import Slide
 
@@ -40,8 +41,14 @@ def verify_store(store: PatchStore, against: Slide | None = None) -> list[Proble
     """Read a committed slide again: checksums, shard indexes, every codestream, counts.
 
     With `against`, every patch is also compared with what the slide shows: bit for bit where it was
-    stored without loss, by PSNR where it was stored as JPEG.
+    stored without loss, by PSNR where it was stored as JPEG. Embeddings are read again, too.
     """
+    found = embedding_problems(store)
+    problems = [Problem(store.slide_id, key, sentence) for key, sentence in found]
+    return _patch_problems(store, against) + problems
+
+
+def _patch_problems(store: PatchStore, against: Slide | None) -> list[Problem]:
     for check in (_document, _checksums, _counts, _decode_all):
         problems = list(check(store))
         if problems:  # what follows would only say the same again
@@ -69,10 +76,16 @@ def _checksums(store: PatchStore) -> Iterator[Problem]:
 
 def _counts(store: PatchStore) -> Iterator[Problem]:
     count = len(store)
-    for name in ("coords", "tissue_fraction", "status", "patches"):
+    for name in ("coords", "tissue_fraction", "status", "patches", *_optional(store)):
         found = store.document(name)["shape"][0]
         if found != count:
             yield Problem(store.slide_id, name, f"has {found} entries for {count} patches")
+
+
+def _optional(store: PatchStore) -> list[str]:
+    """Arrays that a slide may have besides, one entry per patch, written with it."""
+    written = store.attributes["checksums"]
+    return [name for name in ("labels", "partition", "masks") if f"{name}/{DOCUMENT}" in written]
 
 
 def _patches(store: PatchStore) -> Iterator[tuple[int, bytes | Problem]]:
@@ -96,14 +109,11 @@ def _patches(store: PatchStore) -> Iterator[tuple[int, bytes | Problem]]:
                 yield patch, data[start : start + length]
 
 
-def _encoding(store: PatchStore) -> Encoding:
-    inner: dict[str, Any] = store.document("patches")["codecs"][0]["configuration"]["codecs"][0]
-    return Encoding(inner["name"], tuple(sorted(inner.get("configuration", {}).items())))
-
-
 def _decode_all(store: PatchStore) -> Iterator[Problem]:
-    encoding = _encoding(store)
-    side = int(store.attributes["patch_size_px"])
+    document = store.document("patches")
+    encoding = read_encoding(document["codecs"][0]["configuration"]["codecs"])
+    shape, dtype = document["shape"][1:], np.dtype(NUMPY_TYPES[document["data_type"]])
+    room = prod(shape) * (dtype.itemsize if encoding.codec in (RAW, ZSTD) else 1)
     for patch, data in _patches(store):
         if isinstance(data, Problem):
             yield data
@@ -113,7 +123,7 @@ def _decode_all(store: PatchStore) -> Iterator[Problem]:
         except CorruptStoreError as err:
             yield Problem(store.slide_id, f"patch {patch}", str(err))
             continue
-        if pixels.size != 3 * side * side:
+        if pixels.size != room:  # plain numbers decode to bytes, pictures to pixels
             yield Problem(store.slide_id, f"patch {patch}", f"decodes to {pixels.shape}")
 
 

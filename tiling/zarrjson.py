@@ -17,11 +17,14 @@ from tiling.encoding import Encoding, encode_patch
 Json = dict[str, Any]
 DATA_TYPES = {
     "u1": "uint8",
+    "u2": "uint16",
+    "u4": "uint32",
     "i1": "int8",
     "i2": "int16",
     "i4": "int32",
     "f2": "float16",
     "f4": "float32",
+    "f8": "float64",
 }
 LITTLE: Json = {"name": "bytes", "configuration": {"endian": "little"}}
 ZSTD: Json = {"name": "zstd", "configuration": {"level": 3, "checksum": False}}
@@ -86,7 +89,13 @@ class SmallArray:
     chunk: bytes | None
 
 
-def small_array(values: NDArray[Any], dtype: str, *, compress: bool = False) -> SmallArray:
+def small_array(
+    values: NDArray[Any],
+    dtype: str,
+    *,
+    compress: bool = False,
+    attributes: Mapping[str, Any] | None = None,
+) -> SmallArray:
     """Store `values` as one chunk, plain or with zstd; an empty array has no chunk."""
     data = np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<")).tobytes()
     codecs = [LITTLE if np.dtype(dtype).itemsize > 1 else {"name": "bytes"}]
@@ -96,7 +105,9 @@ def small_array(values: NDArray[Any], dtype: str, *, compress: bool = False) -> 
         data = zstd(data, 3)
         codecs.append(ZSTD)
     chunks = [max(1, length) for length in values.shape]
-    document = array_document(values.shape, dtype, chunks=chunks, codecs=codecs)
+    document = array_document(
+        values.shape, dtype, chunks=chunks, codecs=codecs, attributes=attributes
+    )
     key = "/".join(["c", *("0" for _ in values.shape)])
     return SmallArray(document, key, data if values.size else None)
 

@@ -1,25 +1,17 @@
 """`microtome tile`: cut slides into an archive, and leave the run's record and report beside it."""
 
-import logging
-from collections import Counter
-from dataclasses import asdict
 from importlib import import_module
 from threading import Thread
-from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from workflows.beside import FAILURES, REPORT, RUN, Beside, failures_csv
+from workflows.beside import Beside
 from workflows.cluster import cores, starting_client
 from workflows.cutting import CutConfig, cut_options, find_sources
 from workflows.outcome import ALL_GOOD, SOME_FAILED, Outcome
-from workflows.progress import ProgressCallback, Update
-from workflows.report import PICTURES, write_report
-
-if TYPE_CHECKING:
-    from tiling.outcome import Progress, RunSummary, SlideOutcome
-
-log = logging.getLogger(__name__)
+from workflows.progress import ProgressCallback
+from workflows.record import run_document, update_of, write_beside
+from workflows.report import PICTURES
 
 
 class TileConfig(CutConfig):
@@ -72,10 +64,11 @@ def run(config: TileConfig, progress: ProgressCallback) -> Outcome:
             archive,
             connected,
             overwrite=config.overwrite,
-            progress=lambda now: progress(_update(now)),
+            progress=lambda now: progress(update_of(now)),
         )
-    document = _document(config, summary)
-    document["files"] = _write_beside(beside, document, config)
+    workers = None if config.scheduler else config.workers or cores()
+    document = run_document(config.out, config, summary, workers)
+    document["files"] = write_beside(beside, document, config.pictures)
     return Outcome(document, SOME_FAILED if document["slides"]["failed"] else ALL_GOOD)
 
 
@@ -83,60 +76,3 @@ def _import_what_the_end_needs() -> None:
     """Load what the index and the report need, while this process waits for its workers."""
     for module in ("pyarrow.parquet", "scipy.ndimage", "jinja2", "workflows.reporting.page"):
         import_module(module)
-
-
-def _update(now: "Progress") -> Update:
-    return Update(
-        slides_total=now.slides_total,
-        slides_done=now.slides_done + now.slides_skipped + now.slides_failed,
-        slides_failed=now.slides_failed,
-        patches_total=now.patches_total,
-        patches_done=now.patches_done,
-        bytes_done=now.bytes_written,
-        elapsed_s=now.elapsed_s,
-    )
-
-
-def _document(config: TileConfig, summary: "RunSummary") -> dict[str, Any]:
-    done = [outcome for outcome in summary.outcomes if outcome.state == "done"]
-    patches, size = sum(o.patches for o in done), sum(o.bytes for o in done)
-    states = Counter(outcome.state for outcome in summary.outcomes)
-    seconds = max(summary.seconds, 1e-9)
-    return {
-        "archive": config.out,
-        "config": config.model_dump(mode="json"),
-        "workers": None if config.scheduler else config.workers or cores(),
-        "slides": {name: states[name] for name in ("done", "skipped", "failed")},
-        "patches": patches,
-        "bytes": size,
-        "seconds": round(summary.seconds, 3),
-        "patches_per_s": round(patches / seconds, 1),
-        "mb_per_s": round(size / seconds / 1e6, 3),
-        "outcomes": [_outcome(outcome) for outcome in summary.outcomes],
-    }
-
-
-def _outcome(outcome: "SlideOutcome") -> dict[str, Any]:
-    known = asdict(outcome)
-    known["path"] = known.pop("location")
-    return known
-
-
-def _write_beside(
-    beside: Beside, document: dict[str, Any], config: TileConfig
-) -> dict[str, str | None]:
-    """Write what lies beside the archive; patches are committed, so no failure here is fatal."""
-    files: dict[str, str | None] = {"run": None, "failures": None, "report": None}
-    failed = [outcome for outcome in document["outcomes"] if outcome["state"] == "failed"]
-    try:
-        files["run"] = beside.write_json(RUN, document)
-        if failed:
-            files["failures"] = beside.write(FAILURES, failures_csv(failed))
-        else:
-            beside.remove(FAILURES)
-        files["report"] = write_report(
-            config.out, beside.location(REPORT), document, config.pictures
-        )
-    except OSError as err:
-        log.warning("the slides are in the archive, but not all files beside it: %s", err)
-    return files

@@ -75,6 +75,7 @@ def _names(archive: "Archive", only: str | None) -> list[str]:
 def check_slide(archive: str, slide_id: str, *, against_source: bool) -> dict[str, Any]:
     """Check one slide; what is wrong is part of the answer."""
     from tiling.errors import TilingError
+    from tiling.importing.compare import compare_files, is_imported
     from tiling.store import Archive
     from tiling.verify import Problem, verify_store
     from wsi import SlideError
@@ -83,7 +84,9 @@ def check_slide(archive: str, slide_id: str, *, against_source: bool) -> dict[st
     try:
         store = Archive.open(archive)[slide_id]
         known["patches"] = len(store)
-        if against_source:
+        if against_source and is_imported(store):
+            problems = verify_store(store) or compare_files(store)
+        elif against_source:
             with _open_source(store) as slide:
                 problems = verify_store(store, slide)
         else:

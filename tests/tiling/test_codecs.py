@@ -12,9 +12,14 @@ import zarr
 from zarr.registry import get_codec_class
 
 from tests.tiling.archives import Pixels, decibel
-from tiling.codecs import Jpeg, Jpeg2k, JpegXl
+from tiling.codecs import Jpeg, Jpeg2k, JpegXl, Png
 
-CODECS = {"imagecodecs_jpeg": Jpeg, "imagecodecs_jpeg2k": Jpeg2k, "imagecodecs_jpegxl": JpegXl}
+CODECS = {
+    "imagecodecs_jpeg": Jpeg,
+    "imagecodecs_jpeg2k": Jpeg2k,
+    "imagecodecs_jpegxl": JpegXl,
+    "imagecodecs_png": Png,
+}
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -46,6 +51,8 @@ def test_metadata_round_trip(name: str, configuration: dict[str, Any]) -> None:
         (Jpeg, {}, 27),
         (Jpeg2k, {"level": 0, "reversible": True}, 100),
         (JpegXl, {"lossless": True, "effort": 1}, 100),
+        (Png, {}, 100),
+        (Png, {"level": 1}, 100),
     ],
 )
 def test_arrays_that_zarr_itself_writes(

@@ -9,7 +9,14 @@ import simplejpeg
 from PIL import Image
 
 from tests.tiling.archives import Pixels, decibel
-from tiling.encoding import Encoding, bytes_bound, decode_patch, encode_patch, parse_encoding
+from tiling.encoding import (
+    Encoding,
+    bytes_bound,
+    decode_patch,
+    encode_patch,
+    parse_encoding,
+    read_encoding,
+)
 from tiling.errors import CorruptStoreError, PlanError
 
 LOSSLESS = [parse_encoding("lossless", ""), parse_encoding("raw", "")]
@@ -124,3 +131,34 @@ def test_a_patch_of_another_size_does_not_fit(text: str, patch: Pixels) -> None:
 def test_tissue_stays_below_the_bound(text: str, patch: Pixels) -> None:
     encoding = parse_encoding(text, "")
     assert len(encode_patch(patch, encoding)) <= bytes_bound(encoding, 128)
+
+
+def test_codec_chains_are_read_back() -> None:
+    zstd = Encoding("zstd", (("checksum", False), ("level", 3)))
+    for encoding in (zstd, Encoding("bytes", (("endian", "little"),)), Encoding("imagecodecs_png")):
+        assert read_encoding(encoding.metadata()) == encoding
+
+
+def test_chains_of_others_are_refused() -> None:
+    with pytest.raises(CorruptStoreError, match="patches in the codecs bytes, gzip cannot be read"):
+        read_encoding([{"name": "bytes"}, {"name": "gzip"}])
+
+
+@pytest.mark.parametrize("codec", ["zstd", "bytes"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
+def test_numbers_of_any_type_round_trip(codec: str, dtype: str) -> None:
+    values = np.arange(35).reshape(5, 7, 1).astype(dtype)
+    settings = (("checksum", False), ("level", 3)) if codec == "zstd" else ()
+    encoding = Encoding(codec, settings)
+    out = np.empty_like(values)
+    decode_patch(encode_patch(values, encoding), encoding, out)
+    np.testing.assert_array_equal(out, values)
+
+
+def test_numbers_that_are_too_few_are_said() -> None:
+    encoding = Encoding("zstd", (("level", 3),))
+    data = encode_patch(np.zeros((4, 4), "i2"), encoding)
+    with pytest.raises(CorruptStoreError, match="does not decode as zstd"):
+        decode_patch(data, encoding, np.empty((5, 5), "i2"))
+    with pytest.raises(CorruptStoreError, match="does not decode as zstd"):
+        decode_patch(b"torn", encoding, np.empty((4, 4), "i2"))

@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -93,8 +94,12 @@ class LocalStorage(Storage):
                 (self._path(prefix) / name).unlink(missing_ok=True)
 
     def staging(self, final: str, token: str) -> str:
-        """See `Storage.staging`: beside the finished slides, out of sight."""
-        return f"{SCRATCH}/staging/{final}.{token}"
+        """See `Storage.staging`: beside the finished slides, out of sight.
+
+        What lies within a slide has a flat name there, too: `Leases.sweep` looks at names only.
+        """
+        name = hashlib.sha256(final.encode()).hexdigest()[:32] if "/" in final else final
+        return f"{SCRATCH}/staging/{name}.{token}"
 
     def publish(self, staged: str, final: str, marker: str, data: bytes) -> None:
         """See `Storage.publish`: one rename, or one exchange where `final` is there already."""

@@ -1,0 +1,1 @@
+"""Ready-made patches and volumes into an archive, each slide committed as the tiler commits."""
