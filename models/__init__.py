@@ -1,1 +1,1 @@
-"""Networks and learning over patch stores: a place in the layers, empty so far."""
+"""Networks and learning over patch stores: encoders, embeddings, bags, their models and scores."""

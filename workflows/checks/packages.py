@@ -27,7 +27,8 @@ CORE = {
 """Module and distribution of what `tile` needs."""
 
 EXTRAS = {
-    "models": ("torch", "timm", "safetensors", "h5py", "sklearn"),
+    "models": ("torch", "timm", "safetensors", "h5py", "sklearn", "nibabel"),
+    "interop": ("spatialdata", "wsidata"),
     "service": ("fastapi", "uvicorn", "sqlalchemy"),
     "federated": ("flwr",),
     "s3": ("s3fs",),

@@ -1,0 +1,1 @@
+"""Tables for people, made from the documents that workflows give back. Nothing here prints."""
