@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from workflows.outcome import INTERRUPTED, USAGE
-from workflows.registry import WORKFLOWS
+from workflows.registry import GROUPS, WORKFLOWS
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError
@@ -64,26 +64,37 @@ def run(words: list[str]) -> int:
 def _app() -> "App":
     from cyclopts import App
 
-    app = App(
-        name="microtome",
-        help=ABOUT,
-        help_format="plaintext",
-        version_flags=(),
-        suppress_keyboard_interrupt=False,
-    )
+    def new_app(name: str, about: str) -> App:
+        return App(
+            name=name,
+            help=about,
+            help_format="plaintext",
+            version_flags=(),
+            suppress_keyboard_interrupt=False,
+        )
+
+    app = new_app("microtome", ABOUT)
+    groups = {name: new_app(name, sentence) for name, sentence in GROUPS.items()}
+    for group in groups.values():
+        app.command(group)
     for name, workflow in WORKFLOWS.items():
-        app.command(f"workflows.commands:{name}", name=name, help=workflow.sentence)
+        within, _, word = name.rpartition(" ")
+        home = groups[within] if within else app
+        target = f"workflows.commands:{name.replace(' ', '_')}"
+        home.command(target, name=word, help=workflow.sentence)
     return app
 
 
 def _expected() -> tuple[type[Exception], ...]:
     """Give the errors that are told in one sentence; asked for only when something was raised."""
+    from models.errors import ModelError
     from tiling.errors import TilingError
     from workflows.errors import WorkflowError
     from wsi.errors import SlideError
 
+    ours: tuple[type[Exception], ...] = (WorkflowError, ModelError, TilingError, SlideError)
     # an OSError is of a place that a person named: no permission, no network, no such bucket
-    expected: tuple[type[Exception], ...] = (WorkflowError, TilingError, SlideError, OSError)
+    expected = (*ours, OSError)
     s3 = sys.modules.get("botocore.exceptions")  # no credentials, no such region; no OSErrors
     return expected if s3 is None else (*expected, s3.BotoCoreError)
 
@@ -108,7 +119,8 @@ def _usage_sentence(err: "CycloptsError") -> str:
         return f"unknown option {word}; {nearest(word, [n for n in known if n[:2] == '--'])}"
     if isinstance(err, UnknownCommandError) and err.unused_tokens:
         word = err.unused_tokens[0]
-        return f"there is no command {word!r}; {nearest(word, WORKFLOWS)}"
+        commands = [name.partition(" ")[0] for name in WORKFLOWS]
+        return f"there is no command {word!r}; {nearest(word, dict.fromkeys(commands))}"
     return " ".join(str(err).split())
 
 

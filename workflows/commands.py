@@ -7,6 +7,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from cyclopts import Parameter
@@ -31,23 +32,26 @@ FACE = {
 
 
 def __getattr__(name: str) -> Callable[..., int]:
-    """Make the command of a workflow when it is first asked for."""
-    if name not in WORKFLOWS:
+    """Make the command of a workflow when it is first asked for; `_` stands for a space."""
+    found = WORKFLOWS.get(name.replace("_", " "))
+    if found is None:
         raise AttributeError(f"there is no workflow {name!r}")
-    return command(WORKFLOWS[name])
+    return command(found)
 
 
 def command(workflow: Workflow) -> Callable[..., int]:
     """Make the function of a command; its signature is what cyclopts parses and explains."""
     model = workflow.config_model
-    positional = next((n for n, field in model.model_fields.items() if _is_positional(field)), None)
+    positional = [n for n, _ in _by_need(model) if _is_positional(model.model_fields[n])]
 
     def run(*words: str, **given: Any) -> int:
         face = {name: given.pop(name, None) for name in FACE}
         values = {name: value for name, value in given.items() if value is not None}
-        if positional is not None and words:
-            many = get_origin(model.model_fields[positional].annotation) is tuple
-            values[positional] = words if many else words[0]
+        for name in positional:
+            many = get_origin(model.model_fields[name].annotation) is tuple
+            taken, words = (words, ()) if many else (words[:1], words[1:])
+            if taken:
+                values[name] = taken if many else taken[0]
         config = make_config(model, values, face["config"])
         return execute(workflow, config, as_json=bool(face["json"]), quiet=bool(face["quiet"]))
 
@@ -70,10 +74,10 @@ def execute(workflow: Workflow, config: WorkflowConfig, *, as_json: bool, quiet:
 def _print_view(workflow: Workflow, outcome: "Outcome") -> None:
     from rich.console import Console
 
-    from workflows import views
-
     console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    for part in getattr(views, workflow.view)(outcome.document):
+    module, _, function = workflow.view.rpartition(".")
+    view = getattr(import_module(f"workflows.views.{module}"), function)
+    for part in view(outcome.document):
         console.print(part)
 
 
@@ -81,8 +85,13 @@ def _is_positional(field: FieldInfo) -> bool:
     return POSITIONAL in field.metadata
 
 
+def _by_need(model: type[WorkflowConfig]) -> list[tuple[str, FieldInfo]]:
+    """Fields that are needed first; of words without a flag, a field of many words comes last."""
+    return sorted(model.model_fields.items(), key=lambda item: not item[1].is_required())
+
+
 def _signature(model: type[WorkflowConfig]) -> inspect.Signature:
-    fields = sorted(model.model_fields.items(), key=lambda item: not item[1].is_required())
+    fields = _by_need(model)
     words = [_words(name, field) for name, field in fields if _is_positional(field)]
     options = [
         _option(name, _plain(field.annotation), _help(field), _default(field))
@@ -114,7 +123,13 @@ def _option(
 ) -> inspect.Parameter:
     show_default = False if default is None else (lambda _: default)
     off = negative if hint is bool else ()
-    about = Parameter(help=text, required=False, show_default=show_default, negative=off)
+    about = Parameter(
+        help=text,
+        required=False,
+        show_default=show_default,
+        negative=off,
+        consume_multiple=get_args(hint)[-1:] == (...,),  # --encoder A B
+    )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -141,7 +156,7 @@ def _default(field: FieldInfo) -> str | None:
     if value is PydanticUndefined or value is None or value is False:
         return None
     if isinstance(value, tuple):
-        return " ".join(f"{number:g}" for number in value)
+        return " ".join(item if isinstance(item, str) else f"{item:g}" for item in value)
     if isinstance(value, float):
         return f"{value:g}"
     return "yes" if value is True else str(value)

@@ -29,6 +29,7 @@ class Update:
         patches_done: patches written or checked.
         bytes_done: bytes written or checked.
         elapsed_s: seconds since the start.
+        noun: what `slides_total` counts, where it is something else.
     """
 
     slides_total: int
@@ -38,6 +39,7 @@ class Update:
     patches_done: int = 0
     bytes_done: int = 0
     elapsed_s: float = 0.0
+    noun: str = "slides"
 
 
 ProgressCallback = Callable[[Update], None]
@@ -104,7 +106,7 @@ def describe(update: Update, rates: Rates) -> str:
 
 
 def _slides(update: Update) -> list[str]:
-    told = [f"{update.slides_done:,}/{update.slides_total:,} slides"]
+    told = [f"{update.slides_done:,}/{update.slides_total:,} {update.noun}"]
     return [*told, f"{update.slides_failed:,} failed"] if update.slides_failed else told
 
 

@@ -19,7 +19,7 @@ class Workflow:
         module: has `run(config, progress) -> Outcome` and the config model.
         model: name of the config model in the module.
         sentence: what it does, for the list of commands.
-        view: function of `workflows.views` that draws the outcome's document.
+        view: `module.function` of `workflows.views` that draws the outcome's document.
         silent: `--quiet` also leaves out the outcome, unless something failed.
     """
 
@@ -50,26 +50,97 @@ WORKFLOWS: dict[str, Workflow] = {
         "workflows.tile",
         "TileConfig",
         "Cut slides into an archive of patches.",
-        "tile",
+        "archive.tile",
         silent=True,
     ),
     "plan": Workflow(
-        "workflows.plan", "PlanConfig", "Say what `tile` would do, without cutting.", "plan"
+        "workflows.plan", "PlanConfig", "Say what `tile` would do, without cutting.", "archive.plan"
     ),
     "info": Workflow(
-        "workflows.info", "InfoConfig", "Show what a slide is: levels, mpp, native tiles.", "info"
+        "workflows.info",
+        "InfoConfig",
+        "Show what a slide is: levels, mpp, native tiles.",
+        "archive.info",
     ),
-    "ls": Workflow("workflows.listing", "ListConfig", "List the slides of an archive.", "listing"),
+    "ls": Workflow(
+        "workflows.listing", "ListConfig", "List the slides of an archive.", "archive.listing"
+    ),
     "verify": Workflow(
-        "workflows.verify", "VerifyConfig", "Read every stored byte again and check it.", "verify"
+        "workflows.verify",
+        "VerifyConfig",
+        "Read every stored byte again and check it.",
+        "archive.verify",
     ),
     "report": Workflow(
-        "workflows.report", "ReportConfig", "Write an HTML page about an archive.", "report"
+        "workflows.report", "ReportConfig", "Write an HTML page about an archive.", "archive.report"
     ),
     "doctor": Workflow(
-        "workflows.doctor", "DoctorConfig", "Check this machine and this installation.", "doctor"
+        "workflows.doctor",
+        "DoctorConfig",
+        "Check this machine and this installation.",
+        "archive.doctor",
     ),
     "version": Workflow(
-        "workflows.version", "VersionConfig", "Show the versions that matter.", "version"
+        "workflows.version", "VersionConfig", "Show the versions that matter.", "archive.version"
+    ),
+    "import patches": Workflow(
+        "workflows.import_patches",
+        "ImportPatchesConfig",
+        "Bring ready-made patches into an archive.",
+        "imports.imported",
+    ),
+    "import volumes": Workflow(
+        "workflows.import_volumes",
+        "ImportVolumesConfig",
+        "Bring NIfTI volumes in, slices as patches.",
+        "imports.imported",
+    ),
+    "import bags": Workflow(
+        "workflows.import_bags",
+        "ImportBagsConfig",
+        "Bring embeddings from another tool's files.",
+        "export.imported",
+    ),
+    "encoders": Workflow(
+        "workflows.encoders", "EncodersConfig", "List encoders.", "encoders.encoders"
+    ),
+    "embed": Workflow(
+        "workflows.embed",
+        "EmbedConfig",
+        "Store an encoder's embeddings of every patch.",
+        "embedding.embed",
+    ),
+    "export": Workflow(
+        "workflows.export",
+        "ExportConfig",
+        "Write embeddings in the format of another tool.",
+        "export.export",
+    ),
+    "mil train": Workflow(
+        "workflows.mil_train", "MilTrainConfig", "Train slide classifiers on bags.", "mil.train"
+    ),
+    "mil evaluate": Workflow(
+        "workflows.mil_evaluate",
+        "MilEvaluateConfig",
+        "Score trained slide classifiers on other bags.",
+        "mil.evaluate",
+    ),
+    "mil predict": Workflow(
+        "workflows.mil_predict",
+        "MilPredictConfig",
+        "Predict slides; store attention as maps.",
+        "mil.predict",
+    ),
+    "probe": Workflow(
+        "workflows.probe",
+        "ProbeConfig",
+        "Judge encoders on patch labels: kNN, linear, fine-tuned.",
+        "probe.probe",
     ),
 }
+
+GROUPS = {
+    "import": "Bring data from elsewhere into an archive: patches, volumes, bags.",
+    "mil": "Multiple-instance learning on bags of embeddings: train, evaluate, predict.",
+}
+"""Commands that only hold others; their workflows have a name of two words."""

@@ -1,15 +1,14 @@
-"""Tables for people, made from the documents that workflows give back. Nothing here prints."""
+"""What is said of slides and archives."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workflows.units import duration, plural, size
+from workflows.views.common import Document, new_table, plain
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
-
-Document = dict[str, Any]
 
 
 def tile(document: Document) -> "Iterator[RenderableType]":
@@ -30,18 +29,20 @@ def tile(document: Document) -> "Iterator[RenderableType]":
             yield f"{kind:<8} {document['files'][kind]}"
     for outcome in document["outcomes"]:
         if outcome["state"] == "failed":
-            yield _text(f"failed   {outcome['slide_id']}: {outcome['error']}")
+            yield plain(f"failed   {outcome['slide_id']}: {outcome['error']}")
 
 
 def plan(document: Document) -> "Iterator[RenderableType]":
     """One row per slide, then the sum."""
-    table = _table("slide", "um/px", "level", "#grid", "#kept", "encoding", "#size", "#files", "")
+    table = new_table(
+        "slide", "um/px", "level", "#grid", "#kept", "encoding", "#size", "#files", ""
+    )
     for known in document["plans"]:
         table.add_row(*_plan_row(known))
     yield table
     for known in document["plans"]:
         if known.get("error"):
-            yield _text(f"{known['state']:<9}{known['slide_id']}: {known['error']}")
+            yield plain(f"{known['state']:<9}{known['slide_id']}: {known['error']}")
     total = document["total"]
     yield (
         f"\n{total['to_cut']:,} of {plural(total['slides'], 'slide')} to cut: "
@@ -53,7 +54,7 @@ def plan(document: Document) -> "Iterator[RenderableType]":
 
 
 def _plan_row(known: Document) -> "list[RenderableType]":
-    name = _text(known["slide_id"])
+    name = plain(known["slide_id"])
     if known["state"] == "failed":
         return [name, *[""] * 7, "fails"]
     x, y = known["reduction"]
@@ -79,8 +80,8 @@ def _origin(origin: str) -> str:
 
 def info(document: Document) -> "Iterator[RenderableType]":
     """What the slide is, its levels, and what can be copied from it."""
-    yield _text(document["path"])
-    facts = _table("", "")
+    yield plain(document["path"])
+    facts = new_table("", "")
     facts.show_header = False
     facts.add_row("format", f"{document['vendor']}, reader {document['reader']}")
     facts.add_row("size", f"{document['width']:,} x {document['height']:,} px")
@@ -93,11 +94,11 @@ def info(document: Document) -> "Iterator[RenderableType]":
     facts.add_row("other images", ", ".join(document["associated"]) or "none")
     yield facts
     yield _levels(document["levels"])
-    yield _text(_passthrough(document))
+    yield plain(_passthrough(document))
 
 
 def _levels(levels: list[Document]) -> "Table":
-    table = _table("level", "#width", "#height", "#downsample", "um/px", "native tiles")
+    table = new_table("level", "#width", "#height", "#downsample", "um/px", "native tiles")
     for level in levels:
         native, mpp = level["native"], level["mpp"]
         told = "-"
@@ -127,22 +128,26 @@ def _passthrough(document: Document) -> str:
     return "No level has tiles that can be copied; patches are encoded anew."
 
 
+def _known(mpp: float | None) -> str:
+    return "-" if mpp is None else f"{mpp:.4g}"
+
+
 def listing(document: Document) -> "Iterator[RenderableType]":
     """One row per slide, then the sum."""
-    table = _table(
+    table = new_table(
         "slide", "#patches", "#unreadable", "#px", "um/px", "encoding", "#size", "labels"
     )
     for row in document["slides"]:
         labels = [row[name] for name in ("patient", "site", "label", "split") if row[name]]
         table.add_row(
-            _text(row["slide_id"]),
+            plain(row["slide_id"]),
             f"{row['n_patches']:,}",
             f"{row['n_unreadable']:,}",
-            str(row["patch_size_px"]),
-            f"{row['mpp_effective_x']:.4g}",
+            str(row["patch_size_px"] or "-"),
+            _known(row["mpp_effective_x"]),
             row["encoding"],
             size(row["bytes"]),
-            _text(", ".join(labels)),
+            plain(", ".join(labels)),
         )
     yield table
     total = document["total"]
@@ -155,13 +160,13 @@ def listing(document: Document) -> "Iterator[RenderableType]":
 
 def verify(document: Document) -> "Iterator[RenderableType]":
     """One row per slide, then every problem."""
-    table = _table("slide", "#patches", "state")
+    table = new_table("slide", "#patches", "state")
     for slide in document["slides"]:
-        table.add_row(_text(slide["slide_id"]), f"{slide['patches']:,}", slide["state"])
+        table.add_row(plain(slide["slide_id"]), f"{slide['patches']:,}", slide["state"])
     yield table
     for problem in document["problems"][:MOST_PROBLEMS]:
         where = "/".join(filter(None, (problem["slide_id"], problem["key"])))
-        yield _text(f"{where}: {problem['sentence']}")
+        yield plain(f"{where}: {problem['sentence']}")
     more = len(document["problems"]) - MOST_PROBLEMS
     if more > 0:
         yield f"… and {more:,} more; --json lists all"
@@ -179,19 +184,19 @@ MOST_PROBLEMS = 50
 
 def report(document: Document) -> "Iterator[RenderableType]":
     """Where the page is."""
-    yield _text(document["report"])
+    yield plain(document["report"])
 
 
 def doctor(document: Document) -> "Iterator[RenderableType]":
     """One row per check, then what to do."""
     marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "fail": "[bold red]fail[/]"}
-    table = _table("", "check", "found")
+    table = new_table("", "check", "found")
     for check in document["checks"]:
-        table.add_row(marks[check["state"]], check["name"], _text(check["found"]))
+        table.add_row(marks[check["state"]], check["name"], plain(check["found"]))
     yield table
     for check in document["checks"]:
         if check["advice"]:
-            yield _text(f"{check['name']}: {check['advice']}")
+            yield plain(f"{check['name']}: {check['advice']}")
 
 
 def version(document: Document) -> "Iterator[RenderableType]":
@@ -200,21 +205,3 @@ def version(document: Document) -> "Iterator[RenderableType]":
     yield f"python {document['python']}, {document['system']}"
     for name, found in document["packages"].items():
         yield f"  {name:<17} {found or '-'}"
-
-
-def _table(*columns: str) -> "Table":
-    """Columns of numbers are marked with `#` in front and go to the right."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for name in columns:
-        number = name.startswith("#")
-        table.add_column(name.lstrip("#"), justify="right" if number else "left", overflow="fold")
-    return table
-
-
-def _text(text: str) -> "RenderableType":
-    from rich.text import Text  # names of files may look like markup
-
-    return Text(text)
