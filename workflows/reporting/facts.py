@@ -60,7 +60,7 @@ def _notes(known: dict[str, Any]) -> Iterator[str]:
     if known["n_retried"]:
         yield f"{known['n_retried']:,} patches were read at the second attempt"
     x, y = known["mpp"]["x"], known["mpp"]["y"]
-    if abs(x / y - 1) > 0.01:  # beyond the error of any scanner's calibration
+    if x and y and abs(x / y - 1) > 0.01:  # beyond the error of any scanner's calibration
         yield f"pixels are not square: {x:.4g} x {y:.4g} um"
 
 

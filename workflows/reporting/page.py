@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from workflows.reporting.facts import SlideFacts, failures_by_cause, totals
+from workflows.reporting.html import new_environment
 from workflows.reporting.plots import bars, histogram
 from workflows.units import duration, plural, short, size
 
@@ -45,16 +46,7 @@ def render_page(
         run: record of the last run, where there is one.
         version: of microtome.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("workflows"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(FILTERS)
+    environment = new_environment(FILTERS)
     readable = [slide for slide in slides if not slide.error]
     return environment.get_template("report.html.j2").render(
         name=PurePosixPath(location.rstrip("/")).name,
@@ -116,8 +108,8 @@ def _told(cause: str) -> str:
 
 
 def _origin(origin: str) -> str:
-    given = "given with --slide-mpp or in the manifest"
-    return given if origin == "override" else f"from {origin}"
+    told = {"override": "given by an option or in the manifest", "unknown": "not known"}
+    return told.get(origin, f"from {origin}")
 
 
 def _moment(iso: str) -> str:
@@ -133,9 +125,9 @@ def _um(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _axes(values: Sequence[float]) -> str:
-    """Give two numbers, or one where both are the same."""
-    x, y = (f"{value:.4g}" for value in values)
+def _axes(values: Sequence[float | None]) -> str:
+    """Give two numbers, or one where both are the same; a dash for what is not known."""
+    x, y = ("–" if value is None else f"{value:.4g}" for value in values)  # noqa: RUF001 - a dash
     return x if x == y else f"{x} × {y}"  # noqa: RUF001 - the multiplication sign is meant
 
 

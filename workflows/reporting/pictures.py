@@ -32,19 +32,22 @@ def draw_pictures(store: "PatchStore") -> Pictures:
     from tiling.preview import draw_overview
 
     known = store.attributes
-    overview = draw_overview(
-        store.thumbnail,
-        store.tissue_mask.astype(bool),
-        store.coords,
-        tuple(known["patch_size_level0"]),
-        (known["levels"][0]["width"], known["levels"][0]["height"]),
-        max_px=OVERVIEW_PX,
-    )
-    strip = _strip(store)
+    if known["grid"] is None:  # imported: the thumbnail is a sheet of patches, not a place
+        overview = store.thumbnail
+    else:
+        overview = draw_overview(
+            store.thumbnail,
+            store.tissue_mask.astype(bool),
+            store.coords,
+            tuple(known["patch_size_level0"]),
+            (known["levels"][0]["width"], known["levels"][0]["height"]),
+            max_px=OVERVIEW_PX,
+        )
+    strip = None if known["grid"] is None else _strip(store)
     return Pictures(
-        _data_url(overview),
+        data_url(overview),
         (overview.shape[1], overview.shape[0]),
-        "" if strip is None else _data_url(strip),
+        "" if strip is None else data_url(strip),
         (0, 0) if strip is None else (strip.shape[1], strip.shape[0]),
     )
 
@@ -63,7 +66,8 @@ def _strip(store: "PatchStore") -> "NDArray[np.uint8] | None":
     return contact_sheet(patches, columns=STRIP_PATCHES, cell_px=STRIP_CELL_PX)
 
 
-def _data_url(picture: "NDArray[np.uint8]") -> str:
+def data_url(picture: "NDArray[np.uint8]") -> str:
+    """Give a picture as a JPEG in a data URL."""
     from tiling.preview import encode_jpeg
 
     data = base64.b64encode(encode_jpeg(picture, QUALITY)).decode("ascii")
