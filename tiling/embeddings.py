@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from tiling import zarrjson
 from tiling.errors import CorruptStoreError, StoreError
 from tiling.shard import MISSING, crc32c, index_bytes, read_index, shard_parts
-from tiling.storage import Storage
+from tiling.storage import LocalStorage, Storage
 from tiling.store import DOCUMENT, NUMPY_TYPES, PatchStore
 
 GROUP = "embeddings"
@@ -210,10 +211,16 @@ class Embeddings:
         if (index[:, 0] == MISSING).any():
             raise CorruptStoreError(f"{key} lacks a chunk")
         start, stop = int(index[0, 0]), int(index[-1].sum())  # chunks lie one after the other
-        data = np.frombuffer(self._storage.read_range(key, start, stop), self.dtype)
-        rows = data.reshape(-1, self.dim)
+        rows = self._numbers(key, start, stop).reshape(-1, self.dim)
         total = len(self.plan.rows(number))
         return rows[: min(total, chunks.stop * CHUNK_ROWS) - chunks.start * CHUNK_ROWS]
+
+    def _numbers(self, key: str, start: int, stop: int) -> Rows:
+        """Numbers between two offsets; of a local file mapped, which saves most of the time."""
+        if isinstance(self._storage, LocalStorage):
+            count = (stop - start) // self.dtype.itemsize
+            return np.memmap(Path(self._storage.root, key), self.dtype, "r", start, (count,))
+        return np.frombuffer(self._storage.read_range(key, start, stop), self.dtype)
 
 
 def _chunk(rows: Rows) -> bytes:

@@ -5,7 +5,7 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.benchmarks import cutting, slides, using
+from tests.benchmarks import cutting, dataset, embedding, exporting, slides, using
 from tests.benchmarks.clock import Row, as_markdown
 
 PARTS = {
@@ -14,6 +14,9 @@ PARTS = {
     "memory": using.memory,
     "commands": using.commands,
     "peers": cutting.peers,
+    "dataset": dataset.dataset,
+    "embedding": embedding.measure,
+    "exporting": exporting.measure,
 }
 
 
