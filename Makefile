@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+TESTED := $(VENV)/.dev,models,interop.stamp
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types bench clean
@@ -32,16 +33,22 @@ demo: $(VENV)/.core.stamp
 	$(BIN)/microtome verify demo/archive.zarr --source
 	@echo "open demo/archive.zarr.report.html in a browser"
 
-lint: $(VENV)/.dev.stamp
+lint: $(TESTED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-test: lint
+# An older version of a tool that reads what we write: both must.
+CONSUMERS := $(VENV)/consumers/torchmil-1.0.1
+$(CONSUMERS): $(TESTED)
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ torchmil==1.0.1
+	@touch $@
+
+test: lint $(CONSUMERS)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: $(VENV)/.dev,bench.stamp
+bench: $(VENV)/.dev,models,interop,bench.stamp
 	$(BIN)/python -m tests.benchmarks
 
 clean:

@@ -6,11 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+import zarr
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^    microtome (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
+BLOCKS = [
+    re.findall(r"^    microtome (.*?)(?:\s+#.*)?$", block, re.MULTILINE)
+    for block in README.split("\n\n")
+]
+TO_BAGS, LEARNING = (block for block in BLOCKS if any(c.startswith("embed") for c in block))
+ALONE = [command for command in COMMANDS if command not in TO_BAGS + LEARNING]
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +42,10 @@ def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_are_commands_to_try() -> None:
-    assert len(COMMANDS) >= 9
+    assert len(ALONE) >= 9
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ALONE)
 def test_every_command_runs(place: Path, command: str) -> None:
     if command.startswith("tile"):
         number = COMMANDS.index(command)
@@ -44,6 +54,40 @@ def test_every_command_runs(place: Path, command: str) -> None:
         command = command.replace("archive.zarr", "demo/archive.zarr")
     done = run(place, command)
     assert done.returncode == 0, done.stderr
+
+
+def run_in_order(folder: Path, commands: list[str]) -> None:
+    for command in commands:
+        # no network in tests: random weights instead of the published ones
+        offline = f"{command} --weights random:0" if command.startswith("embed") else command
+        done = run(folder, f"{offline} --quiet")
+        assert done.returncode == 0, done.stderr
+
+
+def test_slides_become_bags_in_three_commands(tmp_path: Path, cmu_slide: Path) -> None:
+    (tmp_path / "slides").mkdir()
+    (tmp_path / "slides" / "a.svs").write_bytes(cmu_slide.read_bytes())
+    assert [command.partition(" ")[0] for command in TO_BAGS] == ["tile", "embed", "export"]
+    run_in_order(tmp_path, TO_BAGS)
+    bag = torch.load(tmp_path / "bags" / "pt_files" / "a.pt", weights_only=True)
+    archive = zarr.open_group(tmp_path / "archive.zarr", mode="r")
+    assert bag.shape == (archive["a/coords"].shape[0], 2048)
+
+
+def test_patches_teach(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = ["file,patient,label,split,slide_label"]
+    for number in range(40):
+        kind = ("pale", "dark")[number % 2]
+        pixels = rng.integers(150 * (kind == "pale"), 100 + 150 * (kind == "pale"), (224, 224, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{number}.jpg")
+        split = "test" if number < 16 else "train"
+        rows.append(f"{number}.jpg,p{number},{kind},{split},{kind}")
+    (tmp_path / "patches.csv").write_text("\n".join(rows))
+    run_in_order(tmp_path, LEARNING)
+    assert (tmp_path / "probe" / "report.html").exists()
+    maps = zarr.open_group(tmp_path / "patches.zarr", mode="r")["p0/maps"]
+    assert len(list(maps.group_keys())) >= 1
 
 
 def test_the_python_block_runs(place: Path) -> None:

@@ -1,0 +1,1 @@
+"""Bags: one slide's embeddings for other tools, one module per format, in one table."""
