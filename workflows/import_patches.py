@@ -1,16 +1,19 @@
 """`microtome import patches`: ready-made patches into an archive."""
 
+import logging
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from workflows.config import POSITIONAL
+from workflows.config import POSITIONAL, nearest
 from workflows.importing import ImportConfig, import_into
 from workflows.outcome import Outcome
 from workflows.progress import ProgressCallback
 
 if TYPE_CHECKING:
     from tiling.importing.patches import PatchJob
+
+log = logging.getLogger(__name__)
 
 
 def _known_labels(text: str) -> str:
@@ -71,6 +74,17 @@ def _jobs(config: ImportPatchesConfig) -> "list[PatchJob]":
 
     classes = [name.strip() for name in config.classes.split(",") if name.strip()]
     patches = find_patches(config.source)
+    _tell_unused(patches.columns, config)
     slides = group_slides(patches, config.slide_by, parse_mode(config.labels), classes)
     options = PatchOptions(config.patch_size, config.mpp, config.skip_unreadable)
     return list(patch_jobs(slides, options, config.source))
+
+
+def _tell_unused(columns: tuple[str, ...], config: ImportPatchesConfig) -> None:
+    """Warn of columns that nothing reads: a misspelt `split` would lose all splits."""
+    from tiling.importing.rows import ALIASES
+
+    asked = {config.slide_by, *config.labels.partition(":")[2].split(",")}
+    for column in columns:
+        if column not in ALIASES and column not in asked:
+            log.warning("the column %r is not used; %s", column, nearest(column, ALIASES))

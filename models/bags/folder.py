@@ -158,7 +158,7 @@ class ExportFolder:
         if known is None:
             return
         then, now = dict(known["spec"]), asdict(self.spec)
-        for name in sorted(now.keys() - {"version"}):
+        for name in sorted(now.keys() - {"version"}, key=lambda name: (name != "format", name)):
             if then.get(name) != now[name]:
                 raise BagError(
                     f"{self.root} holds an export with {name} {then.get(name)!r}, and this one has "

@@ -116,7 +116,7 @@ def _read_torch(path: Path) -> Any:
     except (pickle.UnpicklingError, RuntimeError) as err:
         raise WeightsError(_refused(path, str(err))) from err
     except (AttributeError, EOFError, IndexError, KeyError, OSError, TypeError, ValueError) as err:
-        raise WeightsError(_damaged(path, str(err))) from err
+        raise WeightsError(_damaged(path, "torch cannot read it")) from err
 
 
 def _refused(path: Path, reason: str) -> str:

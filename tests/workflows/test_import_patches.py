@@ -152,3 +152,20 @@ def test_labels_in_names_of_multilabel_tissue(
     assert by_name.shape == (1200, 4)
     np.testing.assert_array_equal(by_name[:], by_column[:])
     assert zarr.open_group(f"{tmp_path}/names/val", mode="r")["masks"].shape == (150, 224, 224)
+
+
+def test_a_column_that_nothing_reads_is_told(
+    microtome: Microtome, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(tmp_path / "0.jpg", picture(0))
+    table = write_csv(tmp_path / "set.csv", [{"file": "0.jpg", "spilt": "train", "grade": "1"}])
+    microtome("import", "patches", table, "--out", tmp_path / "a.zarr", "--labels", "column:grade")
+    assert "the column 'spilt' is not used; did you mean split?" in caplog.text
+    assert "grade" not in caplog.text
+
+
+def test_white_patches_are_told(microtome: Microtome, table: Path, tmp_path: Path) -> None:
+    (table.parent / "1.jpg").write_bytes(b"")
+    ran = microtome("import", "patches", table, "--out", tmp_path / "a.zarr", "--skip-unreadable")
+    assert ran.code == 3  # all images of p2 are missing
+    assert "white    1 image could not be read; status 2 in the archive" in ran.out

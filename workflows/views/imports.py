@@ -23,3 +23,6 @@ def imported(document: Document) -> "Iterator[RenderableType]":
     for known in document["encodings"]:
         label = known["label"]
         yield f"stored   {plural(known['slides'], 'slide')}: {HOW.get(label, label)}"
+    white = sum(outcome["unreadable"] for outcome in document["outcomes"])
+    if white:
+        yield f"white    {plural(white, 'image')} could not be read; status 2 in the archive"
