@@ -1,0 +1,1 @@
+"""The parts of `microtome probe`: what is trained, and the files of a run."""
