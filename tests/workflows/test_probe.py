@@ -165,6 +165,24 @@ def test_a_fit_that_fails_is_told_and_the_others_go_on(tmp_path: Path, microtome
     assert "failed:" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_a_linear_probe_that_does_not_settle_is_told(
+    planted: Path, tmp_path: Path, microtome: Run
+) -> None:
+    words = ["probe", planted, "--encoder", "blind", "--probe", "linear", "--fractions", 1]
+    words = [*words, "--resamples", 10, "--linear-rate", 3000]
+    done = microtome(*words, "--out", tmp_path / "run")
+    assert done.code == 0
+    assert "unsettled linear of blind on 100 %: its training loss is" in done.out
+    assert "worse than guessing" in (tmp_path / "run" / "report.html").read_text()
+    assert not any(line["unsettled"] for line in _lines_of_usual_rate(planted, tmp_path, microtome))
+
+
+def _lines_of_usual_rate(planted: Path, tmp_path: Path, microtome: Run) -> list[dict[str, Any]]:
+    words = ["probe", planted, "--encoder", "seeing", "--probe", "linear", "--fractions", 1]
+    assert microtome(*words, "--resamples", 10, "--out", tmp_path / "usual").code == 0
+    return _lines(tmp_path / "usual", "score")
+
+
 def test_fine_tuning_starts_from_a_name_and_keeps_the_encoder(
     planted: Path, tmp_path: Path, microtome: Run
 ) -> None:

@@ -1,5 +1,6 @@
 """Every probe of every encoder on every share of the labels, one result after the other."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 
@@ -116,4 +117,6 @@ class Fits:
             seed=config.seed,
             settings=settings,
         )
-        return fit.scores, {"rate": settings.rate, "loss": fit.losses[-1]}
+        loss = fit.losses[-1]
+        guessing = math.log(len(self._bench.cases.names))  # the loss of equal probabilities
+        return fit.scores, {"rate": settings.rate, "loss": loss, "unsettled": loss > guessing}

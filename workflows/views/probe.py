@@ -32,6 +32,8 @@ def probe(document: Document) -> "Iterator[RenderableType]":
     for line in document["lines"]:
         if line["kind"] == "failed":
             yield plain(f"failed   {line['probe']} of {line['encoder']}: {line['error']}")
+        if line.get("unsettled"):
+            yield plain(f"unsettled {_unsettled(line)}")
         if line.get("checkpoint"):
             yield plain(f"encoder  {line['checkpoint']}")
     yield plain(f"report   {document['files']['report']}")
@@ -46,3 +48,10 @@ def _interval(found: Document | None) -> str:
         return "-"
     ends = "" if found["low"] is None else f" ({found['low']:.3f}-{found['high']:.3f})"
     return f"{found['value']:.3f}{ends}"
+
+
+def _unsettled(line: Document) -> str:
+    return (
+        f"linear of {line['encoder']} on {100 * line['fraction']:g} %: its training loss is "
+        f"{line['loss']:.3g}, worse than guessing; use a lower --linear-rate than {line['rate']:g}"
+    )
