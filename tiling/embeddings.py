@@ -22,6 +22,7 @@ from tiling.store import DOCUMENT, NUMPY_TYPES, PatchStore
 
 GROUP = "embeddings"
 CHUNK_ROWS = 1024
+"""Rows of a chunk: at least these where a slide has as many, less than twice as many."""
 SHARD_BYTES = 64 << 20
 """A shard is at most this large, so that a task's memory is bounded."""
 
@@ -39,11 +40,22 @@ class EmbeddingPlan:
     dtype: str
 
     @property
+    def chunk_rows(self) -> int:
+        """Rows of a chunk. All are as long, since Zarr stores the last one whole as well."""
+        chunks = max(1, self.count // CHUNK_ROWS)
+        return max(1, -(-self.count // chunks))
+
+    @property
+    def chunks_per_shard(self) -> int:
+        """Chunks that a shard has room for."""
+        chunk_bytes = self.chunk_rows * self.dim * np.dtype(self.dtype).itemsize
+        chunks = -(-max(self.count, 1) // self.chunk_rows)
+        return min(max(1, SHARD_BYTES // chunk_bytes), chunks)
+
+    @property
     def rows_per_shard(self) -> int:
         """Rows of one shard, a whole number of chunks."""
-        row_bytes = self.dim * np.dtype(self.dtype).itemsize
-        chunks = max(1, SHARD_BYTES // (row_bytes * CHUNK_ROWS))
-        return CHUNK_ROWS * min(chunks, -(-max(self.count, 1) // CHUNK_ROWS))
+        return self.chunk_rows * self.chunks_per_shard
 
     @property
     def shards(self) -> int:
@@ -58,7 +70,7 @@ class EmbeddingPlan:
     def document(self, attributes: Mapping[str, Any]) -> bytes:
         """Give the array's `zarr.json`; `checksum` is the crc32c of all the other attributes."""
         inner = [zarrjson.LITTLE]
-        sharding = zarrjson.sharding_codec((CHUNK_ROWS, self.dim), inner)
+        sharding = zarrjson.sharding_codec((self.chunk_rows, self.dim), inner)
         return zarrjson.array_document(
             (self.count, self.dim),
             self.dtype,
@@ -86,8 +98,9 @@ def put_shard(
     values = np.ascontiguousarray(rows, np.dtype(plan.dtype).newbyteorder("<"))
     if values.shape != (len(plan.rows(number)), plan.dim):
         raise ValueError(f"shard {number} has {len(plan.rows(number))} rows, got {values.shape}")
-    chunks = [_chunk(values[i : i + CHUNK_ROWS]) for i in range(0, len(values), CHUNK_ROWS)]
-    parts = shard_parts(chunks, plan.rows_per_shard // CHUNK_ROWS)
+    step = plan.chunk_rows
+    chunks = [_chunk(values[i : i + step], step) for i in range(0, len(values), step)]
+    parts = shard_parts(chunks, plan.chunks_per_shard)
     storage.write(f"{key}/c/{number}/0", parts)
     return {f"c/{number}/0": [sum(map(len, parts)), crc32c(parts)]}
 
@@ -187,9 +200,10 @@ class Embeddings:
         first, last, _ = slice(start, stop).indices(len(self))
         if last <= first:
             return np.zeros((0, self.dim), self.dtype)
-        chunks = range(first // CHUNK_ROWS, -(-last // CHUNK_ROWS))
+        step = self.plan.chunk_rows
+        chunks = range(first // step, -(-last // step))
         values = np.concatenate([self._chunks(part) for part in self._by_shard(chunks)])
-        skip = first - chunks.start * CHUNK_ROWS
+        skip = first - chunks.start * step
         return values[skip : skip + last - first]
 
     def blocks(self, rows: int = 8 * CHUNK_ROWS) -> Iterator[Rows]:
@@ -197,7 +211,7 @@ class Embeddings:
         return (self.read(start, start + rows) for start in range(0, len(self), rows))
 
     def _by_shard(self, chunks: range) -> Iterator[tuple[int, range]]:
-        per_shard = self.plan.rows_per_shard // CHUNK_ROWS
+        per_shard = self.plan.chunks_per_shard
         for number in range(chunks.start // per_shard, -(-chunks.stop // per_shard)):
             first = number * per_shard
             inside = range(max(chunks.start, first), min(chunks.stop, first + per_shard))
@@ -205,15 +219,15 @@ class Embeddings:
 
     def _chunks(self, part: tuple[int, range]) -> Rows:
         number, chunks = part
-        key, per_shard = f"{self._key}/c/{number}/0", self.plan.rows_per_shard // CHUNK_ROWS
+        key, per_shard = f"{self._key}/c/{number}/0", self.plan.chunks_per_shard
         tail = self._storage.read_range(key, -index_bytes(per_shard), 0)
         index = read_index(tail, per_shard, self._storage.size(key))[chunks.start : chunks.stop]
         if (index[:, 0] == MISSING).any():
             raise CorruptStoreError(f"{key} lacks a chunk")
         start, stop = int(index[0, 0]), int(index[-1].sum())  # chunks lie one after the other
         rows = self._numbers(key, start, stop).reshape(-1, self.dim)
-        total = len(self.plan.rows(number))
-        return rows[: min(total, chunks.stop * CHUNK_ROWS) - chunks.start * CHUNK_ROWS]
+        total, step = len(self.plan.rows(number)), self.plan.chunk_rows
+        return rows[: min(total, chunks.stop * step) - chunks.start * step]
 
     def _numbers(self, key: str, start: int, stop: int) -> Rows:
         """Numbers between two offsets; of a local file mapped, which saves most of the time."""
@@ -223,9 +237,9 @@ class Embeddings:
         return np.frombuffer(self._storage.read_range(key, start, stop), self.dtype)
 
 
-def _chunk(rows: Rows) -> bytes:
+def _chunk(rows: Rows, whole: int) -> bytes:
     """Bytes of one chunk; the last one is filled with zeros, as Zarr has whole chunks only."""
-    missing = CHUNK_ROWS - len(rows)
+    missing = whole - len(rows)
     return rows.tobytes() + bytes(missing * rows.shape[1] * rows.itemsize)
 
 

@@ -21,7 +21,7 @@ from models.bags.table import Cohort, ForeignBag
 from models.bags.tissues import NONE, find_pieces
 from models.errors import MissingExtraError
 from tiling import zarrjson
-from tiling.embeddings import CHUNK_ROWS, EmbeddingPlan
+from tiling.embeddings import EmbeddingPlan
 from tiling.shard import shard_parts
 
 DTYPES = ("float32",)
@@ -188,8 +188,7 @@ def _write_rows(array: Path, bag: Bag, dtype: np.dtype[Any]) -> None:
     Shards are put together here, as for the archive; zarr takes several times as long.
     """
     plan = EmbeddingPlan(len(bag), bag.dim, dtype.str[1:])
-    few = min(plan.count, CHUNK_ROWS)  # a chunk is stored whole, also where rows are missing
-    capacity = plan.rows_per_shard // CHUNK_ROWS
+    few, capacity = plan.chunk_rows, plan.chunks_per_shard
     for number in range(plan.shards):
         rows = plan.rows(number)
         blocks = (bag.read(i, min(i + few, rows.stop), dtype) for i in rows[::few])

@@ -193,12 +193,12 @@ def test_a_store_is_as_many_files_as_planned(stores: Path) -> None:
 
 
 def test_many_rows_are_shards_of_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tiling.embeddings.SHARD_BYTES", 2048 * DIM * 4)
-    make_large(tmp_path / "a.zarr", 3000, DIM)
+    monkeypatch.setattr("tiling.embeddings.SHARD_BYTES", 3000 * DIM * 4)
+    make_large(tmp_path / "a.zarr", 5000, DIM)
     known = bag_of(tmp_path / "a.zarr", "large")
     spatialdata.write(known, Sink(tmp_path / "out"), FLOAT)
     found = zarr.open_group(tmp_path / "out" / "large.zarr", mode="r")["tables/planted_tiles/X"]
-    assert (found.shards, found.chunks) == ((2048, DIM), (1024, DIM))
+    assert (found.shards, found.chunks) == ((2500, DIM), (1250, DIM))
     assert np.array_equal(found[:], known.read())
 
 
