@@ -42,12 +42,17 @@ def run(config: ImportBagsConfig, progress: ProgressCallback) -> Outcome:
     """
     with needs("models"):
         from models.bags.table import open_format
+    from tiling.embeddings import array_key
     from tiling.store import Archive
 
     folder, archive = Path(config.folder), Archive.open(config.archive)
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder")
+    array_key("any", config.name)  # a name that cannot be is refused before any work
     summary = _summary(folder)
+    written = summary.get("spec", {}).get("format", config.format)
+    if written != config.format:
+        raise UsageError(f"{folder} was exported as {written}, not as {config.format}")
     prefix = config.prefix_ids
     if prefix is None:
         prefix = str(summary.get("spec", {}).get("prefix", ""))

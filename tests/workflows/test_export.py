@@ -229,3 +229,19 @@ def test_a_damaged_summary_stops_the_import(
     ran = microtome(*words)
     assert ran.code == 2
     assert "microtome.json is damaged" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--format", "stamp", "--name", "back"), "bags was exported as clam, not as stamp"),
+        (("--format", "clam", "--name", "../back"), "'../back' cannot name an encoder"),
+    ],
+    ids=["format", "name"],
+)
+def test_a_wrong_request_is_refused_before_any_slide(
+    own: Path, exported: Path, microtome: Microtome, words: tuple[str, ...], sentence: str
+) -> None:
+    ran = microtome("import", "bags", exported, "--archive", own, *words)
+    assert ran.code == 2
+    assert sentence in ran.err
