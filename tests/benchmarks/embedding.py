@@ -138,8 +138,9 @@ def cosines(name: str, device: torch.device, pixels: Tensor) -> Iterator[Row]:
     exact, rough = rows["float32"], rows["bf16"]
     lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(rough, axis=1)
     values = (exact * rough).sum(1) / lengths
-    yield Row(f"cosine of bf16 to float32, {name}, mean", float(values.mean()), "")
-    yield Row(f"cosine of bf16 to float32, {name}, least", float(values.min()), "")
+    far = 1e6 * (1 - values)
+    yield Row(f"1 - cosine of bf16 to float32, {name}, mean", float(far.mean()), "e-6")
+    yield Row(f"1 - cosine of bf16 to float32, {name}, most", float(far.max()), "e-6")
 
 
 def _pixels(store: PatchStore, count: int) -> Tensor:
