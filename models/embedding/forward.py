@@ -15,7 +15,7 @@ from models.encoders.encoder import Encoder
 from models.errors import EncoderError
 
 CPU_BATCH = 16
-"""Patches at a time on a CPU: more gains nothing there (measured), and costs memory."""
+"""Patches at a time on a CPU, where more costs memory."""
 GPU_FIRST, GPU_MOST = 32, 256
 """Batch that a GPU's memory is measured with, and the largest that is tried."""
 GPU_SHARE = 0.6
