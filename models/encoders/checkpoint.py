@@ -1,8 +1,6 @@
 """Our own checkpoints: safetensors with the EncoderCard in its metadata, written whole or not."""
 
-import os
 from pathlib import Path
-from uuid import uuid4
 
 from pydantic import ValidationError
 from safetensors.torch import save
@@ -12,6 +10,7 @@ from models.encoders.card import EncoderCard
 from models.encoders.encoder import Encoder
 from models.encoders.weights import METADATA, find_file, read_metadata, tensors_sha256
 from models.errors import WeightsError
+from models.files import write_whole
 
 
 def save_checkpoint(path: str | Path, module: nn.Module, card: EncoderCard) -> EncoderCard:
@@ -37,7 +36,7 @@ def save_checkpoint(path: str | Path, module: nn.Module, card: EncoderCard) -> E
     stored = card.model_copy(update=about)
     data = save(tensors, {METADATA: stored.model_dump_json()})  # two keys would have no order
     try:
-        _write(target, data)
+        write_whole(target, data)
     except OSError as err:
         raise WeightsError(f"cannot write {target}: {err.strerror}") from err
     return stored
@@ -60,22 +59,3 @@ def read_card(path: str | Path) -> EncoderCard | None:
             f"the encoder card in {file} is not one that this version reads: "
             f"{err.errors()[0]['msg']} ({'.'.join(map(str, err.errors()[0]['loc']))})"
         ) from err
-
-
-def _write(target: Path, data: bytes) -> None:
-    """Write beside the target, flush to disk, rename over it, flush the folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,8 +1,6 @@
 """A trained model as one safetensors file, which says itself what it is."""
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from models.errors import WeightsError
+from models.files import write_whole
 from models.mil.model import MilModel
 from models.mil.recipes import build_model, model_settings
 
@@ -30,15 +29,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Tensor], about: Mapping[str,
     """
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     data = save(tensors, metadata={KEY: json.dumps(about, sort_keys=True)})
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, data)
 
 
 def load_checkpoint(path: Path) -> tuple[MilModel, dict[str, Any]]:

@@ -257,11 +257,7 @@ def attributes(
         "n_grid": len(coords),
         "min_tissue": 0.0,
         "tissue": {"method": "none"},
-        "encoding": {
-            "label": encoding.label,
-            "codec": encoding.codec,
-            "reason": encoding.reason,
-        },
+        "encoding": {name: getattr(encoding, name) for name in ("label", "codec", "reason")},
         "n_patches": len(coords),
         "n_unreadable": int((status == UNREADABLE).sum()),
         "n_retried": 0,

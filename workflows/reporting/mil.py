@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from workflows.reporting.html import new_environment
+from workflows.reporting.intervals import interval, p_value, signed
 from workflows.reporting.lines import Axes, Line, draw_lines, round_end, swatch
 from workflows.units import duration, plural
 
@@ -152,26 +153,8 @@ def _losses(histories: "Sequence[Sequence[Epoch]]") -> Markup:
     return draw_lines(lines, axes)
 
 
-def _interval(found: Mapping[str, Any] | None) -> str:
-    if not found:
-        return "not defined"
-    if found["low"] is None:
-        return f"{found['value']:.3f}"
-    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
-
-
-def _signed(found: Mapping[str, Any]) -> str:
-    if found["low"] is None:
-        return f"{found['value']:+.3f}"
-    return f"{found['value']:+.3f} ({found['low']:+.3f} to {found['high']:+.3f})"
-
-
 def _number(value: float) -> str:
     return f"{value:,.0f}"
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _shade(count: int, row: Sequence[int]) -> str:
@@ -182,10 +165,10 @@ def _shade(count: int, row: Sequence[int]) -> str:
 
 
 FILTERS = {
-    "interval": _interval,
-    "signed": _signed,
+    "interval": interval,
+    "signed": signed,
     "number": _number,
-    "p": _p,
+    "p": p_value,
     "shade": _shade,
     "plural": plural,
     "duration": duration,
