@@ -1,0 +1,1 @@
+"""One training loop for every method: steps, schedules, resuming, guards. Knows no method."""

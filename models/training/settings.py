@@ -1,0 +1,38 @@
+"""How a network is trained: plain values, no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+OptimizerName = Literal["adamw", "adam", "lars", "sgd"]
+Precision = Literal["auto", "float32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """Optimisation of one run; the blocks of METHODS 2.5.
+
+    Attributes:
+        epochs: passes over the rows.
+        batch: patches of a step, N: of all ranks and micro-batches together.
+        accumulate: micro-batches of a step.
+        optimizer: adamw, adam, lars or sgd (momentum .9).
+        base_lr: learning rate; of a batch of 256 where `scale_lr`.
+        scale_lr: multiply by N / 256.
+        weight_decay: of parameters with more than one dimension, or of all where `decay_all`.
+        decay_all: also decay biases and norms (METHODS 2.5, our choice is not to).
+        warmup_epochs: linear from 0; then half a cosine to 0, set per step.
+        constant_lr: no warm-up and no cosine.
+        clip: largest norm of the gradient; None does not clip.
+    """
+
+    epochs: int
+    batch: int
+    accumulate: int = 1
+    optimizer: OptimizerName = "adamw"
+    base_lr: float = 1.5e-4
+    scale_lr: bool = True
+    weight_decay: float = 0.1
+    decay_all: bool = False
+    warmup_epochs: float = 0.0
+    constant_lr: bool = False
+    clip: float | None = None

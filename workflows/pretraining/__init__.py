@@ -1,0 +1,1 @@
+"""The parts of `microtome pretrain`: its config, what it hands to training, its record."""
