@@ -10,6 +10,7 @@ from multiprocessing import forkserver, resource_tracker
 from typing import TYPE_CHECKING
 
 from workflows.errors import UsageError
+from workflows.single import OneProcess
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -27,7 +28,7 @@ def cores() -> int:
 
 @contextmanager
 def starting_client(
-    workers: int | None, scheduler: str | None, *, dashboard: bool = False
+    workers: int | None, scheduler: str | None, *, dashboard: bool = False, small: bool = False
 ) -> Iterator[Callable[[], "Client"]]:
     """Start workers in the background; what is given waits for them.
 
@@ -35,6 +36,7 @@ def starting_client(
         workers: processes on this machine, one thread each; None for one per core.
         scheduler: address of a running scheduler to use instead.
         dashboard: serve Dask's pages on loopback.
+        small: there is so little to do that one process, without Dask, is done sooner.
     """
     with ExitStack() as stack, ThreadPoolExecutor(1, initializer=_leave_ctrl_c_to_main) as pool:
 
@@ -42,6 +44,8 @@ def starting_client(
             if scheduler is not None:
                 client: Client = stack.enter_context(_connect(scheduler))
                 return client
+            if small and workers in (None, 1) and not dashboard:
+                return stack.enter_context(OneProcess())  # type: ignore[return-value]  # gives what the tiler asks for
             return _start_local(stack, workers or cores(), dashboard=dashboard)
 
         future = pool.submit(start)

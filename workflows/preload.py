@@ -1,16 +1,5 @@
-"""Imported once, by the process that all workers on this machine are forked from.
+"""Imported once, by the process that all Dask workers on this machine are forked from."""
 
-A process must have one thread when it forks, so NumPy's library is told to start none.
-"""
-
-import os
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
-# ruff: noqa: F401 - the setting comes first; workers find these imported
+# ruff: noqa: F401 - workers find these imported; NumPy's library must be told first
+import workflows.preload_slides  # isort: skip
 import distributed
-import openslide
-import scipy.ndimage
-
-import tiling.cut
-import tiling.prepare

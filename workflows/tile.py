@@ -1,7 +1,9 @@
 """`microtome tile`: cut slides into an archive, and leave the run's record and report beside it."""
 
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -12,6 +14,15 @@ from workflows.outcome import ALL_GOOD, SOME_FAILED, Outcome
 from workflows.progress import ProgressCallback
 from workflows.record import run_document, update_of, write_beside
 from workflows.report import PICTURES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tiling.request import SlideSource
+
+SMALL_BYTES = 32_000_000
+ONE_FILE = (".svs", ".tif", ".tiff", ".ndpi", ".scn", ".bif", ".png", ".jpg", ".jpeg")
+"""Formats whose slides are one file; of others its size says little."""
 
 
 class TileConfig(CutConfig):
@@ -52,7 +63,10 @@ def run(config: TileConfig, progress: ProgressCallback) -> Outcome:
         return plan_cut(config, config.out, config.workers, progress, overwrite=config.overwrite)
     beside = Beside(config.out)
     sources = find_sources(config)
-    with starting_client(config.workers, config.scheduler, dashboard=config.dashboard) as client:
+    small = _is_small(sources)
+    with starting_client(
+        config.workers, config.scheduler, dashboard=config.dashboard, small=small
+    ) as client:
         from tiling.store import Archive
         from tiling.tiler import run as cut
 
@@ -72,7 +86,18 @@ def run(config: TileConfig, progress: ProgressCallback) -> Outcome:
     return Outcome(document, SOME_FAILED if document["slides"]["failed"] else ALL_GOOD)
 
 
+def _is_small(sources: "Sequence[SlideSource]") -> bool:
+    """Whether there is one slide, in one small file; a cluster starts in a second or two."""
+    if len(sources) != 1:
+        return False
+    path = Path(sources[0].location)
+    return path.is_file() and path.suffix in ONE_FILE and path.stat().st_size <= SMALL_BYTES
+
+
 def _import_what_the_end_needs() -> None:
     """Load what the index and the report need, while this process waits for its workers."""
     for module in ("pyarrow.parquet", "scipy.ndimage", "jinja2", "workflows.reporting.page"):
         import_module(module)
+    import pyarrow
+
+    pyarrow.array([0])  # looks for pandas, which takes half a second where it is installed
