@@ -25,6 +25,10 @@ class DataError(ModelError, ValueError):
     """Slides cannot be read together: patch sizes, types or the meaning of labels differ."""
 
 
+class PresetError(ModelError, ValueError):
+    """No such augmentation preset, or it cannot be changed as asked: the request's fault."""
+
+
 class BagError(ModelError, ValueError):
     """Bags cannot be written or read as asked: an unknown format, IDs that a consumer misreads."""
 

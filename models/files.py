@@ -1,23 +1,38 @@
 """Files that are there wholly or not at all: checkpoints of encoders and of slide classifiers."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
+from tempfile import TemporaryDirectory
+
+UNFINISHED = ".tmp"
+"""Ends the name of what a killed process may leave beside a target: `.<target>.<random>.tmp`."""
 
 
 def write_whole(target: Path, data: bytes) -> None:
     """Write beside the target, flush to disk, rename over it, flush the folder."""
+    with replacing(target) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give a path beside the target to write to; it takes the target's place when all went well."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    with TemporaryDirectory(UNFINISHED, f".{target.name}.", target.parent) as folder:
+        temporary = Path(folder) / target.name
+        temporary.touch()
+        mode = temporary.stat().st_mode  # safetensors' writer makes files for the owner alone
+        yield temporary
+        temporary.chmod(mode)
+        _flush(temporary)
         temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    descriptor = os.open(target.parent, os.O_RDONLY)
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

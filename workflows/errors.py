@@ -11,3 +11,7 @@ class UsageError(WorkflowError, ValueError):
 
 class MissingExtraError(WorkflowError, ImportError):
     """A library of an extra is not installed; the message says what to install."""
+
+
+class TrainingError(WorkflowError, RuntimeError):
+    """Training failed in another process; the message ends with the last lines that it wrote."""

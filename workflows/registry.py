@@ -21,6 +21,7 @@ class Workflow:
         sentence: what it does, for the list of commands.
         view: `module.function` of `workflows.views` that draws the outcome's document.
         silent: `--quiet` also leaves out the outcome, unless something failed.
+        by_file: the command's first word is the config file, as if `--config` were before it.
     """
 
     module: str
@@ -28,6 +29,7 @@ class Workflow:
     sentence: str
     view: str
     silent: bool = False
+    by_file: bool = False
 
     @property
     def config_model(self) -> "type[WorkflowConfig]":
@@ -131,15 +133,36 @@ WORKFLOWS: dict[str, Workflow] = {
         "Predict slides; store attention as maps.",
         "mil.predict",
     ),
+    "pretrain": Workflow(
+        "workflows.pretrain",
+        "PretrainConfig",
+        "Train an encoder on patches, without labels.",
+        "pretrain.pretrain",
+    ),
     "probe": Workflow(
         "workflows.probe",
         "ProbeConfig",
         "Judge encoders on patch labels: kNN, linear, fine-tuned.",
         "probe.probe",
     ),
+    "experiment label-efficiency": Workflow(
+        "workflows.experiment_label_efficiency",
+        "LabelEfficiencyConfig",
+        "What labels pretraining saves: methods x fractions x seeds.",
+        "experiments.label_efficiency",
+        by_file=True,
+    ),
+    "experiment data-efficiency": Workflow(
+        "workflows.experiment_data_efficiency",
+        "DataEfficiencyConfig",
+        "How little data, which layer, which sampling: 13 rows.",
+        "experiments.data_efficiency",
+        by_file=True,
+    ),
 }
 
 GROUPS = {
+    "experiment": "Comparisons of many trainings, from one file each: tables, plots, a report.",
     "import": "Bring data from elsewhere into an archive: patches, volumes, bags.",
     "mil": "Multiple-instance learning on bags of embeddings: train, evaluate, predict.",
 }

@@ -34,5 +34,5 @@ def short(count: float) -> str:
 
 def plural(count: int, noun: str) -> str:
     """Give a count with its noun: 1 slide, 2 slides."""
-    ending = "" if count == 1 else "es" if noun.endswith("ch") else "s"
+    ending = "" if count == 1 else "es" if noun.endswith("tch") else "s"
     return f"{count:,} {noun}{ending}"

@@ -3,22 +3,28 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from models.data.batch import Batch
-from models.data.dataset import PatchDataset
 
 Indices = NDArray[np.int64]
 Start = Literal["fork", "spawn", "forkserver"]
 
 
+class Readable(Protocol):
+    """A data set that is read in batches."""
+
+    def __getitems__(self, indices: ArrayLike) -> Batch:
+        """Give a batch in the order of `indices`."""
+
+
 def iterate_batches(
-    dataset: PatchDataset,
-    order: ArrayLike,
+    dataset: Readable,
+    order: ArrayLike | Iterator[Indices],
     *,
     batch_size: int | None = None,
     workers: int = 0,
@@ -31,7 +37,7 @@ def iterate_batches(
     Args:
         dataset: the patches.
         order: indices `(M,)`, cut into batches (the last may be smaller), or whole batches
-            `(B, size)`, as samplers give them.
+            `(B, size)`, as samplers give them, or an iterator of those, which is asked as it goes.
         batch_size: needed for indices.
         workers: processes that read and decode; without any a thread does, and the data set's own
             threads decode.
@@ -39,12 +45,12 @@ def iterate_batches(
         ahead: batches that wait, per worker.
         pin_memory: give page-locked memory, from which a GPU copies while it computes.
     """
-    batches = _batches(np.asarray(order, np.int64), batch_size)
+    batches = order if isinstance(order, Iterator) else _batches(order, batch_size)
     if workers == 0:
         return _by_thread(dataset, batches, ahead, pin_memory=pin_memory)
-    loader = DataLoader(
-        dataset,
-        batch_sampler=[batch.tolist() for batch in batches],
+    loader: DataLoader[Batch] = DataLoader(
+        cast("Dataset[Batch]", dataset),
+        batch_sampler=_Lists(batches),
         collate_fn=as_it_is,
         num_workers=workers,
         multiprocessing_context=start,
@@ -60,7 +66,18 @@ def as_it_is(batch: Any) -> Batch:
     return given
 
 
-def _batches(order: Indices, size: int | None) -> Sequence[Indices]:
+class _Lists:
+    """Batches as lists of numbers, which torch's loader wants."""
+
+    def __init__(self, batches: Iterable[Indices]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return (batch.tolist() for batch in self._batches)
+
+
+def _batches(given: ArrayLike, size: int | None) -> Sequence[Indices]:
+    order = np.asarray(given, np.int64)
     if order.ndim == 2:
         return list(order)
     if size is None or size < 1:
@@ -69,7 +86,7 @@ def _batches(order: Indices, size: int | None) -> Sequence[Indices]:
 
 
 def _by_thread(
-    dataset: PatchDataset,
+    dataset: Readable,
     batches: Iterable[Indices],
     ahead: int,
     *,

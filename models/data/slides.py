@@ -20,13 +20,14 @@ READERS = 8
 
 @dataclass(frozen=True, slots=True)
 class SlideInfo:
-    """One slide of a data set; `label` and the others are empty where they are not known."""
+    """One slide of a data set; texts are empty where they are not known, `mpp` is None."""
 
     slide_id: str
     patient: str
     site: str
     label: str
     split: str
+    mpp: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def _read(store: PatchStore, unreadable: bool, labelled: bool) -> _Slide:  # noq
             known["site"],
             known["labels"]["label"],
             known["labels"]["split"],
+            known["mpp_effective"][0],
         ),
         patches=patches.astype(np.int64),
         coords=store.coords[patches],

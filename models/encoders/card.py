@@ -34,6 +34,8 @@ class EncoderCard(BaseModel):
     checkpoints, which hold it themselves."""
     input_px: int
     """Side of the square input in pixels."""
+    patch_px: int | None = None
+    """Side of the patches that it takes, where that is another; they are resized to its input."""
     mpp: float | None = None
     """Microns per pixel that it was trained at; None where nobody said."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
@@ -63,6 +65,8 @@ class EncoderCard(BaseModel):
     def identity(self) -> str:
         """Hash of all that changes embeddings; versions and history do not count."""
         described = self.model_dump(mode="json", exclude={"versions", "data", "method", "weights"})
+        if self.patch_px is None:  # cards from before it was known keep their identity
+            del described["patch_px"]
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:16]
 
     def mismatches(self, mpp: float | None, patch_px: int) -> list[str]:
@@ -70,10 +74,9 @@ class EncoderCard(BaseModel):
         found = []
         if mpp and self.mpp and abs(mpp / self.mpp - 1) > MPP_TOLERANCE:
             found.append(f"the patches have {mpp:.4g} um/px, {self.name} wants {self.mpp:.4g}")
-        if patch_px != self.input_px:
-            found.append(
-                f"the patches have {patch_px} px a side, {self.name} wants {self.input_px}"
-            )
+        wanted = self.patch_px or self.input_px
+        if patch_px != wanted:
+            found.append(f"the patches have {patch_px} px a side, {self.name} wants {wanted}")
         return found
 
     def require_match(self, mpp: float | None, patch_px: int, *, force: bool) -> list[str]:

@@ -19,6 +19,7 @@ class Known:
         architecture: `timm:NAME`, `hf-hub:OWNER/NAME`, or a network of ours.
         dim: length of its usual output; None where only the built network tells.
         input_px: side of its input in pixels.
+        patch_px: side of the patches that it takes, where they are resized to its input.
         mpp: microns per pixel that it was trained at; None where nobody said, or at several.
         options: what the network is built with beyond its library's own; JSON values.
         mean: per channel, of values in 0 to 1.
@@ -39,6 +40,7 @@ class Known:
     architecture: str
     dim: int | None
     input_px: int = 224
+    patch_px: int | None = None
     mpp: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     mean: tuple[float, float, float] = IMAGENET_MEAN

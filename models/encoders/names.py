@@ -77,6 +77,7 @@ def from_card(card: EncoderCard, path: str) -> Known:
         architecture=card.architecture,
         dim=None,
         input_px=card.input_px,
+        patch_px=card.patch_px,
         mpp=card.mpp,
         options=card.architecture_options,
         mean=card.mean,

@@ -55,6 +55,7 @@ def open_encoder(
         architecture=known.architecture,
         architecture_options=options,
         input_px=side,
+        patch_px=known.patch_px if input_px is None else None,
         mpp=known.mpp,
         mean=known.mean,
         std=known.std,

@@ -1,13 +1,21 @@
 """Whether embeddings have collapsed: measures that need no classifier (METHODS 2.7)."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 MOST_ROWS = 4096
 """Rows that are looked at: pairs grow with the square."""
+
+
+class Spread(NamedTuple):
+    """How far n embeddings of D dimensions spread, scaled to length 1; see `Health`."""
+
+    std: float
+    std_of_best: float
+    effective_rank: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +68,12 @@ def measure_health(
     if len(rows) > MOST_ROWS:
         chosen = np.sort(np.argsort(rng.random(len(rows)), kind="stable")[:MOST_ROWS])
         rows, label, patient = rows[chosen], label[chosen], patient[chosen]
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    std = float(rows.std(axis=0).mean())
+    rows = _unit(rows)
+    spread = _spread(rows)
     distances = np.maximum(2 - 2 * rows @ rows.T, 0.0)  # squared, of vectors of length 1
     alike = (label[:, None] == label) & (patient[:, None] != patient)
     return Health(
-        std=std,
-        std_of_best=std * rows.shape[1] ** 0.5,
-        effective_rank=_effective_rank(rows),
+        **spread._asdict(),
         alignment=float(distances[alike].mean()) if alike.any() else None,
         uniformity=_uniformity(distances),
         rows=len(rows),
@@ -76,12 +81,32 @@ def measure_health(
     )
 
 
+def measure_spread(values: ArrayLike) -> Spread:
+    """Measure embeddings (n, D), n > 0, all of them and without their pairs."""
+    return _spread(_unit(np.asarray(values, np.float64)))
+
+
+def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.linalg.norm(rows, axis=1, keepdims=True)
+    lengths[lengths == 0] = 1
+    return rows / lengths
+
+
+def _spread(rows: NDArray[np.float64]) -> Spread:
+    std = float(rows.std(axis=0).mean())
+    return Spread(std, std * rows.shape[1] ** 0.5, _effective_rank(rows))
+
+
 def _effective_rank(rows: NDArray[np.float64]) -> float:
-    sizes = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
+    """Take singular values from the smaller Gram matrix, in a fifth of the time of the whole."""
+    centred = rows - rows.mean(axis=0)
+    n, dim = centred.shape
+    squares = np.linalg.eigvalsh(centred @ centred.T if n < dim else centred.T @ centred)
+    rounding = max(n, dim) * np.finfo(np.float64).eps * max(squares[-1], 0.0)
+    sizes = np.sqrt(squares[squares > rounding])
     if sizes.sum() < np.finfo(np.float64).eps:
         return 0.0  # all rows are the same
     shares = sizes / sizes.sum()
-    shares = shares[shares > 0]
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 

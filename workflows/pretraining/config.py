@@ -47,8 +47,14 @@ class PretrainConfig(WorkflowConfig):
     """Weight decay."""
     warmup_epochs: float | None = Field(default=None, ge=0)
     """Epochs in which the rate rises from 0."""
+    scale_lr: bool | None = None
+    """Multiply the rate by batch / 256; by default as the method does."""
+    constant_lr: bool | None = None
+    """Keep the rate as it is, without warm-up and cosine; by default as the method does."""
     temperature: float | None = Field(default=None, gt=0)
     """Temperature of the contrastive loss."""
+    simclr_head: Literal["plain", "bn"] | None = None
+    """Head of simclr: with batch normalisation, or plain."""
     momentum: float | None = Field(default=None, ge=0, le=1)
     """Of the key encoder at the start; it ends at 1."""
     queue: int | None = Field(default=None, ge=0)

@@ -10,6 +10,8 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 380, 300
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 10, 38
 TICKS = 5
+DIGIT_PX = 7
+"""At most, of the plots' small print."""
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1b1f23")
 """Okabe and Ito's, which the colour-blind tell apart."""
@@ -118,12 +120,18 @@ def _rules(axes: Axes) -> list[str]:
         y = _place(axes.x[0], value, axes)[1]
         drawn.append(
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" class="rule"/>'
-            f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" class="end">{value:.3g}</text>'
+            f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" class="end">{_label(value)}</text>'
         )
         value = axes.x[0] + share * (axes.x[1] - axes.x[0])
-        x = _place(value, axes.y[0], axes)[0]
-        drawn.append(f'<text x="{x:.1f}" y="{HEIGHT - 22}" class="middle">{value:.3g}</text>')
+        x, label = _place(value, axes.y[0], axes)[0], _label(value)
+        room = (WIDTH - x) * 2 // DIGIT_PX
+        x, anchor = (x, "middle") if len(label) <= room else (WIDTH - 1, "end")
+        drawn.append(f'<text x="{x:.1f}" y="{HEIGHT - 22}" class="{anchor}">{label}</text>')
     return drawn
+
+
+def _label(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _place(x: float, y: float, axes: Axes) -> tuple[float, float]:

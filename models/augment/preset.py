@@ -1,0 +1,115 @@
+"""A preset: draws what happens to patches, and makes it happen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.augment.chunks import Portions
+from models.augment.drawing import draw
+from models.augment.finishing import Finish
+from models.augment.geometry import Resampler
+from models.augment.params import Params, ViewParams
+from models.augment.storage import new_pictures, put_rows, take_rows
+from models.augment.view import Recipe, View
+
+_Cut = Callable[[slice], Tensor]
+"""Gives the pictures of a part, cut, flipped and turned, which the caller may change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Random views of square patches.
+
+    Attributes:
+        recipe: laws of the views.
+        side_px: of every view.
+        mean: of the normalisation, per channel, for values in [0, 1].
+        std: of the normalisation.
+    """
+
+    recipe: Recipe
+    side_px: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def views(self) -> int:
+        """How many views of each patch there are."""
+        return len(self.recipe.views)
+
+    def draw(self, count: int, rng: np.random.Generator) -> Params:
+        """Draw what happens to `count` patches: of a whole step, of which ranks take their rows."""
+        return draw(self.recipe, count, rng)
+
+    @torch.no_grad()
+    def apply(self, pixels: Tensor, params: Params) -> tuple[Tensor, ...]:
+        """Make the views on the pixels' device, each float32 (B, 3, side, side), normalised.
+
+        A view of a patch depends on its pixels and its row of `params` only. Devices differ by the
+        rounding of float32.
+
+        Args:
+            pixels: uint8 `(B, P, P, 3)`.
+            params: of these B patches.
+
+        Raises:
+            ValueError: pixels of another kind, or `params` of another number of patches or views.
+        """
+        self._check(pixels, params)
+        upright = self._upright(pixels, params.views[0]) if self.recipe.rotations else None
+        views = zip(self.recipe.views, params.views, strict=True)
+        return tuple(self._view(law, drawn, pixels, upright) for law, drawn in views)
+
+    def _upright(self, pixels: Tensor, drawn: ViewParams) -> Tensor:
+        """Cut all patches, without turning them."""
+        portions = Portions.of(drawn, self.side_px, pixels.device)
+        drawn = drawn.rows(portions.order)
+        resampler = Resampler.of(pixels, drawn, portions, self.side_px)
+        upright = new_pictures(len(pixels), self.side_px, pixels.device)
+        for part in portions.parts:
+            put_rows(upright, portions.order[part], resampler.cut(part))
+        return upright
+
+    def _view(
+        self, law: View, drawn: ViewParams, pixels: Tensor, upright: Tensor | None
+    ) -> Tensor:
+        portions = Portions.of(drawn, self.side_px, pixels.device)
+        drawn = drawn.rows(portions.order)
+        if upright is None:
+            cut: _Cut = Resampler.of(pixels, drawn, portions, self.side_px).cut
+        else:
+            cut = _turning(upright, drawn, portions)
+        finish = Finish.of(law, drawn, self.side_px, pixels.device)
+        out = new_pictures(len(pixels), self.side_px, pixels.device)
+        scale = 1 / torch.tensor(self.std, device=pixels.device)[:, None, None]
+        offset = -torch.tensor(self.mean, device=pixels.device)[:, None, None] * scale
+        for part in portions.parts:
+            pictures = finish.apply(cut(part), part).mul_(scale).add_(offset)
+            put_rows(out, portions.order[part], pictures)
+        return out
+
+    def _check(self, pixels: Tensor, params: Params) -> None:
+        shape = tuple(pixels.shape)
+        if pixels.dtype != torch.uint8 or shape[1:2] + (3,) != shape[2:]:
+            raise ValueError(
+                f"pixels must be uint8 of shape (B, P, P, 3), got {pixels.dtype} of {shape}"
+            )
+        counts = [len(view) for view in params.views]
+        if counts != [shape[0]] * self.views:
+            raise ValueError(
+                f"parameters of {counts} patches for {self.views} views of {shape[0]} patches: "
+                "draw them with this preset, and take the rows of these patches"
+            )
+
+
+def _turning(upright: Tensor, drawn: ViewParams, portions: Portions) -> _Cut:
+    """Turn pictures counter-clockwise by quarters, exactly as `numpy.rot90` does."""
+
+    def turn(part: slice) -> Tensor:
+        pictures = take_rows(upright, portions.order[part])
+        return pictures.rot90(int(drawn.turn[part.start]), (2, 3)).contiguous()
+
+    return turn

@@ -1,0 +1,58 @@
+"""The presets by name (METHODS 2.4).
+
+A preset is one entry: `wsss-cls` (METHODS 10.2) needs a view of two flips, `distl` (METHODS 8.3)
+ten views, and in `View` the side of the output and the operations that only it has.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from models.augment.view import Recipe, View
+
+CROP = (0.08, 1.0)
+"""Areas of SimCLR and MoCo v3 (source); for the rotations, whose areas are unknown, our choice."""
+
+LEFT_RIGHT = (0.0, 0.5)
+
+_MOCO = View(
+    crop=CROP,
+    flip=LEFT_RIGHT,
+    jitter=(0.4, 0.4, 0.2, 0.1),
+    jitter_share=0.8,
+    grey=0.2,
+    blur=1.0,
+    blur_reach="four-sigma",
+)
+_MOCO_SECOND = View(
+    crop=CROP,
+    flip=LEFT_RIGHT,
+    jitter=(0.4, 0.4, 0.2, 0.1),
+    jitter_share=0.8,
+    grey=0.2,
+    blur=0.1,
+    blur_reach="four-sigma",
+    solarize=0.2,
+)
+_SIMCLR = View(
+    crop=CROP,
+    flip=LEFT_RIGHT,
+    jitter=(0.8, 0.8, 0.8, 0.2),
+    jitter_share=0.8,
+    grey=0.2,
+    blur=0.5,
+)
+_ROTATION = View(crop=CROP, flip=LEFT_RIGHT)
+_ROTATION_JITTER = View(
+    crop=CROP, flip=LEFT_RIGHT, jitter=(0.8, 0.8, 0.8, 0.2), jitter_share=0.8
+)
+
+PRESETS: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "moco-v3": Recipe((_MOCO, _MOCO_SECOND), strength=1.0),
+        "simclr": Recipe((_SIMCLR, _SIMCLR), strength=1.0),
+        "rotation": Recipe((_ROTATION,) * 4, rotations=True),
+        # the strength is unknown: half of SimCLR's (METHODS 6, our choice)
+        "rotation-jitter": Recipe((_ROTATION_JITTER,) * 4, rotations=True, strength=0.5),
+        "supervised": Recipe((View(flip=(0.5, 0.5)),)),
+    }
+)

@@ -1,0 +1,57 @@
+"""How likely what is: the law of one view, and the views that make a preset."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+BlurReach = Literal["tenth", "four-sigma"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The law of one view of a patch; steps come in the order of the fields.
+
+    Attributes:
+        crop: smallest and largest area of the random resized crop, as shares of the patch; None
+            takes the whole patch.
+        flip: chances of an up-down and of a left-right flip.
+        turns: any of the four quarter turns, each equally likely.
+        stain: strength of the stain jitter; 0 has none.
+        jitter: strengths of brightness, contrast, saturation and hue.
+        jitter_share: chance that colours are jittered at all.
+        grey: chance of a grey picture.
+        blur: chance of a Gaussian blur; its sigma is uniform in `BLUR_SIGMA_PX`.
+        blur_reach: where the blur's kernel ends: at a tenth of the side in all, or 4 sigma away.
+        solarize: chance that values from .5 up are inverted.
+    """
+
+    crop: tuple[float, float] | None = None
+    flip: tuple[float, float] = (0.0, 0.0)
+    turns: bool = False
+    stain: float = 0.0
+    jitter: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    jitter_share: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
+    blur_reach: BlurReach = "tenth"
+    solarize: float = 0.0
+
+
+BLUR_SIGMA_PX = (0.1, 2.0)
+"""Of every preset that blurs (METHODS 2.4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The views of a preset.
+
+    Attributes:
+        views: one law each.
+        rotations: the views are the quarter turns of one picture: crop and flips are shared, view k
+            is turned k times counter-clockwise.
+        strength: what the jitter is multiplied with unless something else is asked for; None where
+            there is no jitter.
+    """
+
+    views: tuple[View, ...]
+    rotations: bool = False
+    strength: float | None = None

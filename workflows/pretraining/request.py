@@ -1,0 +1,120 @@
+"""From the config of a pretraining to what training takes, and the identity of the run."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.pretraining.config import PretrainConfig
+
+if TYPE_CHECKING:
+    from models.ssl.table import Recipe
+
+TRAINING = {
+    "epochs": "epochs",
+    "batch": "batch",
+    "optimizer": "optimizer",
+    "lr": "base_lr",
+    "weight_decay": "weight_decay",
+    "warmup_epochs": "warmup_epochs",
+    "scale_lr": "scale_lr",
+    "constant_lr": "constant_lr",
+}
+"""Options of the optimisation, and the fields of `TrainSettings` that they fill."""
+
+SETTINGS = (
+    "temperature",
+    "simclr_head",
+    "momentum",
+    "queue",
+    "positives",
+    "plain_epochs",
+    "pool",
+    "rule",
+    "ds_mode",
+    "ds_threshold",
+    "ds_action",
+)
+"""Options of the method, fields of `MethodSettings` of the same name."""
+
+HABITS = (
+    "out",
+    "precision",
+    "device",
+    "processes",
+    "scheduler",
+    "workers",
+    "compile",
+    "checkpoint_minutes",
+    "log_steps",
+    "knn_epochs",
+    "on_collapse",
+    "overwrite",
+)
+"""Options that a run may be taken up again with another value of."""
+
+
+PASSED = (
+    *("input_px", "crop_min", "d4", "stain", "sampler", "per_slide", "split", "fraction"),
+    *("fraction_unit", "stratify", "seed", "precision", "device", "workers", "compile"),
+)
+"""Options that training takes as they are."""
+
+
+def identity_of(config: PretrainConfig) -> str:
+    """Hash all that makes a run what it is, 16 hex digits."""
+    asked = config.model_dump(mode="json", exclude=set(HABITS))
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def job_of(config: PretrainConfig) -> dict[str, Any]:
+    """Give the document of a `models.ssl.job.PretrainJob`; paths are absolute, for workers."""
+    from models.ssl.table import METHODS
+
+    recipe = METHODS[config.method]
+    encoder, weights = _start(config, recipe)
+    training = {name: getattr(config, option) for option, name in TRAINING.items()}
+    settings = {name: getattr(config, name) for name in SETTINGS}
+    given = {name for name in config.model_fields_set if getattr(config, name) is not None}
+    return {
+        "archives": [_absolute(archive) for archive in config.archives],
+        "folder": str(Path(config.out).expanduser().absolute()),
+        "identity": identity_of(config),
+        "method": config.method,
+        "encoder": encoder,
+        "weights": weights,
+        "name": config.name or "",
+        "training": {name: value for name, value in training.items() if value is not None}
+        | ({"accumulate": config.accumulate} if "accumulate" in given else {}),
+        "settings": {name: value for name, value in settings.items() if value is not None},
+        **{name: getattr(config, name) for name in PASSED},
+        "fraction_seed": config.seed if config.fraction_seed is None else config.fraction_seed,
+        "save_seconds": config.checkpoint_minutes * 60,
+        "log_steps": config.log_steps,
+        "knn_epochs": config.knn_epochs,
+        "stop_on_collapse": config.on_collapse == "stop",
+    }
+
+
+def _start(config: PretrainConfig, recipe: "Recipe") -> tuple[str, str | None]:
+    """Say which encoder is opened, and with which weights."""
+    init = config.init or ("published" if _is_file(config.encoder) else recipe.init)
+    if init == "random":
+        return _named(config.encoder or recipe.encoder), f"random:{config.seed}"
+    if init == "published":  # for a checkpoint its own
+        return _named(config.encoder or recipe.encoder), None
+    if config.encoder is None:  # the checkpoint says itself which network it is of
+        return _named(init), None
+    return _named(config.encoder), _named(init)
+
+
+def _is_file(name: str | None) -> bool:
+    return name is not None and Path(name).expanduser().is_file()
+
+
+def _named(name: str) -> str:
+    return str(Path(name).expanduser().absolute()) if _is_file(name) else name
+
+
+def _absolute(location: str) -> str:
+    return location if "://" in location else str(Path(location).expanduser().absolute())
