@@ -16,7 +16,9 @@ class Outcome:
     Attributes:
         document: JSON values; what `--json` prints and what tables are made of.
         exit_code: 0 all good, 3 some slides or checks failed.
+        told: another process of the same run tells of it.
     """
 
     document: dict[str, Any]
     exit_code: int = ALL_GOOD
+    told: bool = False

@@ -35,7 +35,7 @@ def run(config: PretrainConfig, progress: ProgressCallback) -> Outcome:
     _check(config)
     if not is_first():  # torchrun has started several; the first keeps the books
         found = _train(config, lambda _: None)
-        return Outcome(_document(config, found, [], time.monotonic() - started))
+        return Outcome(found, ALL_GOOD if found["finished"] else INTERRUPTED, told=True)
     folder = RunFolder(config)
     if folder.finished is not None:
         return Outcome(folder.finished | {"skipped": True})

@@ -1,5 +1,6 @@
 """Pretrain an encoder: from a job to a checkpoint with its card."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -64,6 +65,7 @@ def new_fabric(job: PretrainJob) -> "Fabric":
     """
     from lightning_fabric import Fabric
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of every process
     there = torch.cuda.is_available()
     if job.device == "cuda" and not there:
         raise EncoderError("--device cuda: torch finds no GPU here; use --device auto or cpu")

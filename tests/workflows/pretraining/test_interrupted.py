@@ -20,12 +20,23 @@ from workflows.outcome import INTERRUPTED
 
 __all__ = ["cluster", "one_worker"]
 
-SRCL = ("--method", "srcl", "--plain-epochs", 2, "--positives", 2, "--queue", 16)
+EPOCHS = 8
 OFTEN = ("--log-steps", 1, "--checkpoint-minutes", 0)
 
 
 def words(archive: Path, out: Path, *further: object) -> list[str]:
-    given = ("pretrain", archive, "--out", out, *SRCL, *TINY, "--epochs", 20, *further)
+    given = (
+        "pretrain",
+        archive,
+        "--out",
+        out,
+        "--method",
+        "simclr",
+        *TINY,
+        "--epochs",
+        EPOCHS,
+        *further,
+    )
     return [str(word) for word in given]
 
 
@@ -74,7 +85,7 @@ def test_an_interrupted_run_gives_the_same_curve_and_the_same_encoder(
     out = tmp_path / "run"
     command = ("-m", "workflows.cli", *words(archive, out, *OFTEN))
     with process(*command) as started:
-        wait_until(lambda: steps_in(out) >= 11 or started.poll() is not None)
+        wait_until(lambda: steps_in(out) >= 7 or started.poll() is not None)
         started.send_signal(number)
         started.communicate(timeout=PATIENCE_S)
         wanted = -number if number == signal.SIGKILL else INTERRUPTED
@@ -99,8 +110,8 @@ def test_two_processes_train_one_encoder_and_one_of_them_keeps_the_books(
     ours = words(archive, tmp_path / "b", "--log-steps", 1, "--processes", 2)
     code, err = run_whole("-m", "workflows.cli", *ours)
     assert code == 0, err
-    assert len(curve(tmp_path / "a")) == 60
-    assert curve(tmp_path / "a") == pytest.approx(curve(tmp_path / "b"), rel=1e-4)
+    assert len(curve(tmp_path / "a")) == 3 * EPOCHS
+    np.testing.assert_allclose(curve(tmp_path / "a"), curve(tmp_path / "b"), rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -110,7 +121,6 @@ def test_a_gpu_worker_of_a_cluster_trains_as_this_machine_does(
     there = words(archive, tmp_path / "run", *OFTEN, "--scheduler", one_worker.address)
     ran = microtome(*there, "--json")
     assert ran.code == 0, ran.err
-    found, expected = curve(tmp_path / "run"), curve(undisturbed)
-    assert [step for step, _ in found] == [step for step, _ in expected]
-    assert [x for _, x in found] == pytest.approx([x for _, x in expected], rel=1e-3)
+    # a worker's processes take all cores, the other run one: sums are rounded in another order
+    np.testing.assert_allclose(curve(tmp_path / "run"), curve(undisturbed), rtol=0.02)
     assert (tmp_path / "run" / "report.html").exists()
