@@ -52,11 +52,14 @@ def command(workflow: Workflow) -> Callable[..., int]:
             taken, words = (words, ()) if many else (words[:1], words[1:])
             if taken:
                 values[name] = taken if many else taken[0]
+        if workflow.by_file and words:
+            face["config"] = words[0]
         config = make_config(model, values, face["config"])
         return execute(workflow, config, as_json=bool(face["json"]), quiet=bool(face["quiet"]))
 
     run.__doc__ = inspect.getdoc(model)
-    run.__signature__ = _signature(model)  # type: ignore[attr-defined]  # what inspect looks at
+    signature = _signature(model, by_file=workflow.by_file)
+    run.__signature__ = signature  # type: ignore[attr-defined]  # what inspect looks at
     return run
 
 
@@ -64,6 +67,8 @@ def execute(workflow: Workflow, config: WorkflowConfig, *, as_json: bool, quiet:
     """Run a workflow, show how far it is, and print what came of it; gives the exit code."""
     with shown(choose_display(quiet=quiet)) as progress:
         outcome = workflow.run(config, progress)
+    if outcome.told:
+        return outcome.exit_code
     if as_json:
         sys.stdout.write(json.dumps(outcome.document) + "\n")
     elif not (quiet and outcome.exit_code == 0 and workflow.silent):
@@ -90,7 +95,8 @@ def _by_need(model: type[WorkflowConfig]) -> list[tuple[str, FieldInfo]]:
     return sorted(model.model_fields.items(), key=lambda item: not item[1].is_required())
 
 
-def _signature(model: type[WorkflowConfig]) -> inspect.Signature:
+def _signature(model: type[WorkflowConfig], *, by_file: bool) -> inspect.Signature:
+    """Make the signature; `by_file` also takes the config file without its flag."""
     fields = _by_need(model)
     words = [_words(name, field) for name, field in fields if _is_positional(field)]
     options = [
@@ -99,6 +105,8 @@ def _signature(model: type[WorkflowConfig]) -> inspect.Signature:
         if not _is_positional(field)
     ]
     face = [_option(name, hint, text, negative=()) for name, (hint, text) in FACE.items()]
+    if by_file:
+        words.append(face.pop(0).replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD))
     return inspect.Signature([*words, *options, *face])
 
 

@@ -30,6 +30,7 @@ class Update:
         bytes_done: bytes written or checked.
         elapsed_s: seconds since the start.
         noun: what `slides_total` counts, where it is something else.
+        share: of the work that is done, 0 to 1, where counts do not tell.
     """
 
     slides_total: int
@@ -40,6 +41,7 @@ class Update:
     bytes_done: int = 0
     elapsed_s: float = 0.0
     noun: str = "slides"
+    share: float | None = None
 
 
 ProgressCallback = Callable[[Update], None]
@@ -57,7 +59,7 @@ class Rates:
 
     def add(self, update: Update) -> None:
         """Take note of an update."""
-        work = _share_done(update)
+        work = share_done(update)
         self.seen.append((update.elapsed_s, update.patches_done, update.bytes_done, work))
         while len(self.seen) > 2 and self.seen[-1][0] - self.seen[0][0] > WINDOW_S:
             self.seen.popleft()
@@ -86,8 +88,10 @@ class Rates:
         return (last[column] - first[column]) / seconds if seconds > 0 else 0.0
 
 
-def _share_done(update: Update) -> float:
+def share_done(update: Update) -> float:
     """Share of the work that is done, 0 to 1: whole slides, and what is known of open ones."""
+    if update.share is not None:
+        return update.share
     total = max(update.slides_total, 1)
     slides = update.slides_done / total
     if not update.patches_total:
@@ -183,7 +187,7 @@ def _bar(update: Update, rates: Rates) -> "RenderableType":
     from rich.table import Table
 
     lines = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=1.0, completed=_share_done(update), width=30)
+    bar = ProgressBar(total=1.0, completed=share_done(update), width=30)
     lines.add_row(bar, ", ".join([*_slides(update), *_left(update, rates)]))
     if update.patches_total:
         lines.add_row("", ", ".join(_patches(update, rates)))

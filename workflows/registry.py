@@ -148,14 +148,14 @@ WORKFLOWS: dict[str, Workflow] = {
     "experiment label-efficiency": Workflow(
         "workflows.experiment_label_efficiency",
         "LabelEfficiencyConfig",
-        "What labels pretraining saves: methods x fractions x seeds.",
+        "Methods by shares of labels: what pretraining saves.",
         "experiments.label_efficiency",
         by_file=True,
     ),
     "experiment data-efficiency": Workflow(
         "workflows.experiment_data_efficiency",
         "DataEfficiencyConfig",
-        "How little data, which layer, which sampling: 13 rows.",
+        "Less data, other layers, other sampling: 13 rows.",
         "experiments.data_efficiency",
         by_file=True,
     ),

@@ -88,7 +88,7 @@ def read_slides(
         StoreError: an archive cannot be read.
     """
     rows = [
-        _row(Bag(archive[slide_id], encoder_id), location, label, labels)
+        slide_row(Bag(archive[slide_id], encoder_id), location, label, labels)
         for location in archives
         for archive in [Archive.open(location)]
         for slide_id in archive.slide_ids()
@@ -100,7 +100,8 @@ def read_slides(
     return rows
 
 
-def _row(bag: Bag, location: str, label: str, labels: Labels | None) -> SlideRow:
+def slide_row(bag: Bag, location: str, label: str, labels: Labels | None) -> SlideRow:
+    """Find a slide's patient and label; arguments as for `read_slides`."""
     if labels is None:
         known = bag.attributes.get("labels") or {}
         return SlideRow(bag, location, bag.patient, str(known.get(label) or ""))

@@ -36,7 +36,7 @@ def judge(
     """
     return {
         name: bootstrap_each(make(labels, scores), patients, seed=seed, resamples=resamples)
-        for name, make in _SCORES.items()
+        for name, make in SCORES.items()
     }
 
 
@@ -54,7 +54,7 @@ def compare(
         name: paired_bootstrap_each(
             make(labels, first), make(labels, second), patients, seed=seed, resamples=resamples
         )
-        for name, make in _SCORES.items()
+        for name, make in SCORES.items()
     }
 
 
@@ -78,8 +78,9 @@ def _macro_auroc(labels: Indices, scores: NDArray[np.float64]) -> ScoreEach:
     return each
 
 
-_SCORES: dict[Metric, Callable[[Indices, NDArray[np.float64]], ScoreEach]] = {
+SCORES: dict[Metric, Callable[[Indices, NDArray[np.float64]], ScoreEach]] = {
     "balanced_accuracy": _balanced_accuracy,
     "accuracy": _accuracy,
     "macro_auroc": _macro_auroc,
 }
+"""Makes a score of many resamples from labels (m,) and scores (m, C)."""
