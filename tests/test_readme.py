@@ -19,8 +19,10 @@ BLOCKS = [
     re.findall(r"^    microtome (.*?)(?:\s+#.*)?$", block, re.MULTILINE)
     for block in README.split("\n\n")
 ]
-TO_BAGS, LEARNING = (block for block in BLOCKS if any(c.startswith("embed") for c in block))
-ALONE = [command for command in COMMANDS if command not in TO_BAGS + LEARNING]
+TO_BAGS, LEARNING, PRETRAINING = (
+    block for block in BLOCKS if any(c.startswith("embed") for c in block)
+)
+ALONE = [command for command in COMMANDS if command not in TO_BAGS + LEARNING + PRETRAINING]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,12 @@ def test_every_command_runs(place: Path, command: str) -> None:
 
 
 # no network in tests: random weights instead of the published ones; and little time
-SHORTER = {"embed": "--weights random:0 --precision float32", "mil train": "--epochs 3"}
+SHORTER = {
+    "embed archive.zarr --encoder resnet50": "--weights random:0 --precision float32",
+    "embed patches.zarr --encoder resnet50": "--weights random:0 --precision float32",
+    "mil train": "--epochs 3",
+    "pretrain": "--encoder resnet10t --init random --input-px 32 --batch 16 --epochs 1",
+}
 
 
 def run_in_order(folder: Path, commands: list[str]) -> None:
@@ -91,6 +98,14 @@ def test_patches_teach(tmp_path: Path) -> None:
     assert (tmp_path / "probe" / "report.html").exists()
     maps = zarr.open_group(tmp_path / "patches.zarr", mode="r")["p0/maps"]
     assert len(list(maps.group_keys())) >= 1
+
+
+def test_patches_teach_an_encoder_that_embeds_them(place: Path) -> None:
+    commands = [c.replace(" archive.zarr", " demo/archive.zarr") for c in PRETRAINING]
+    run_in_order(place, commands)
+    card = zarr.open_group(place / "demo" / "archive.zarr", mode="r")
+    (slide,) = (group for name, group in card.groups() if not name.startswith("."))
+    assert "resnet10t-srcl" in slide["embeddings"]
 
 
 def test_the_python_block_runs(place: Path) -> None:

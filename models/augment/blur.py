@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.augment.params import Floats, Ints
-from models.augment.taps import Taps, first_rows, mix_rows, transposed
+from models.augment.params import Bools, Floats, Ints
+from models.augment.storage import chosen_rows, put_rows
+from models.augment.taps import Taps, mix_rows, transposed
 from models.augment.view import BLUR_SIGMA_PX, BlurReach
 
 NEGLIGIBLE = 5.0
@@ -65,16 +66,35 @@ class Blur:
             torch.from_numpy(rows).to(device),
         )
 
-    def apply(self, pictures: Tensor, part: slice) -> None:
-        """Blur the pictures of a part, (n, 3, S, S), in place; those that are blurred come first."""
-        ends = self.ends[part]
-        count = int((ends > 0).sum())
-        if not count:
-            return
-        middle, longest = self.mirrored.shape[1] // 2, int(ends.max())
+    @property
+    def transposes(self) -> Bools:
+        """Which pictures `apply` blurs, and transposes, `(N,)`."""
+        return self.ends > 0
+
+    def apply(self, pictures: Tensor, part: slice) -> Tensor:
+        """Blur and transpose the pictures of a part that are blurred, (n, 3, S, S).
+
+        Gives all pictures; those that were given may be changed.
+        """
+        blurred = chosen_rows(self.transposes[part])
+        if not len(blurred):
+            return pictures
+        middle, longest = self.mirrored.shape[1] // 2, int(self.ends[part].max())
         used = slice(middle - longest, middle + longest + 1)
-        rows = first_rows(count, pictures) + self.mirrored[:, used]
-        kernels = self.kernels[part.start : part.start + count, used]
-        taps = Taps(rows, kernels[:, None, None].expand(rows.shape).contiguous())
-        once = transposed(mix_rows(pictures[:count], taps))
-        pictures[:count] = mix_rows(once, taps).transpose(2, 3)
+        kernels = self.kernels[part.start + blurred, None, None, used]
+        rows = self.mirrored[:, used]
+        taps = Taps.of(_first_rows(blurred, pictures), rows, kernels)
+        once = transposed(mix_rows(pictures, taps))
+        taps = Taps.of(_first_rows(np.arange(len(blurred)), once), rows, taps.weights)
+        twice = mix_rows(once, taps)
+        if len(blurred) == len(pictures):
+            return twice
+        put_rows(pictures, blurred, twice)
+        return pictures
+
+
+def _first_rows(numbers: Ints, pictures: Tensor) -> Tensor:
+    """Give the number of the first row of each plane of some pictures, (n, 3, 1, 1)."""
+    planes = 3 * numbers[:, None] + np.arange(3)
+    rows = torch.from_numpy(planes * pictures.shape[2])
+    return rows[:, :, None, None].to(pictures.device)

@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from models.augment.hue import HueShift
 from models.augment.params import HUE, Ints, ViewParams
 
-CPU_BYTES_PER_THREAD = 2_000_000
+CPU_BYTES_PER_THREAD = 2_500_000
 """Of the pictures of a portion: a few of these fit the caches of a core."""
 
 GPU_BYTES = 256 * 2**20
@@ -23,8 +24,8 @@ class Portions:
     """A batch in the order in which it is worked on.
 
     All rows of a portion shift the hue at the same time; those that do the same in the same order
-    are neighbours, as a small portion of them has less to do. Within a portion those that are
-    blurred come first.
+    are neighbours, as a small portion of them has less to do. Within a portion those whose hues are
+    shifted in the same way come together.
 
     Attributes:
         order: numbers of the rows, each once, `(N,)`.
@@ -46,8 +47,9 @@ class Portions:
             for first, stop in pairwise(edges)
             for start in range(first, stop, most)
         ]
+        kind = HueShift.of(params.factors[:, HUE], device).kind
         for part in parts:
-            order[part] = order[part][np.argsort(-params.sigma[order[part]], kind="stable")]
+            order[part] = order[part][np.argsort(kind[order[part]], kind="stable")]
         return cls(order, tuple(parts))
 
     @property

@@ -13,8 +13,8 @@ GREY = (0.2989, 0.587, 0.114)
 
 def grey_of(pictures: Tensor) -> Tensor:
     """Give the grey picture, (n, 1, H, W)."""
-    red, green, blue = pictures.split(1, dim=1)
-    return (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
+    grey = pictures[:, :1] * GREY[0]
+    return grey.add_(pictures[:, 1:2], alpha=GREY[1]).add_(pictures[:, 2:], alpha=GREY[2])
 
 
 def blend_(
@@ -29,7 +29,7 @@ def blend_(
         pictures: are changed.
         own: share of the picture itself, `(n, 1, 1, 1)`.
         grey: share of the grey picture, likewise; None is 0 for all.
-        mean: share of the mean grey.
+        mean: share of the mean of the grey picture.
     """
     other = _other(pictures, grey, mean)
     pictures.mul_(own)
@@ -39,14 +39,19 @@ def blend_(
 
 
 def _other(pictures: Tensor, grey: Tensor | None, mean: Tensor | None) -> Tensor | None:
-    if grey is None and mean is None:
-        return None
-    other = grey_of(pictures)
-    if mean is None:
-        return other.mul_(grey)
+    """Give what is added: to the last bit the same, whatever other pictures are due."""
+    level = None if mean is None else _mean_grey(pictures).mul_(mean)
+    if grey is None:
+        return level
+    other = grey_of(pictures).mul_(grey)
+    return other if level is None else other.add_(level)
+
+
+def _mean_grey(pictures: Tensor) -> Tensor:
+    """Give the mean of the grey picture, (n, 1, 1, 1)."""
     # in two steps: sums of one picture must not be shared among threads, whose number varies
-    level = other.mean(3, keepdim=True).mean(2, keepdim=True).mul_(mean)
-    return level if grey is None else other.mul_(grey).add_(level)
+    channels = pictures.mean(3, keepdim=True).mean(2, keepdim=True)
+    return grey_of(channels)
 
 
 def solarize(pictures: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.augment.params import HUE, Bools, Floats, Ints, Params, ViewParams
-from models.augment.view import BLUR_SIGMA_PX, Recipe, View
+from models.augment.view import Recipe, View
 
 RATIO = (3 / 4, 4 / 3)
 """Width over height of a crop (torchvision's default, which SimCLR and MoCo v3 use)."""
@@ -36,7 +36,7 @@ def _draw_view(view: View, count: int, rng: np.random.Generator) -> ViewParams:
         factors=_factors(view.jitter, count, rng),
         order=_orders(count, rng),
         grey=_chosen(view.grey, count, rng),
-        sigma=_uniform(*BLUR_SIGMA_PX, (count,), rng) * _chosen(view.blur, count, rng),
+        sigma=_uniform(*view.blur_sigma_px, (count,), rng) * _chosen(view.blur, count, rng),
         solarized=_chosen(view.solarize, count, rng),
     )
 
@@ -49,18 +49,19 @@ def _crops(area: tuple[float, float] | None, count: int, rng: np.random.Generato
     """
     if area is None:
         return np.tile((1.0, 1.0, 0.0, 0.0), (count, 1))
-    areas = _uniform(*area, (count, TRIES), rng)
-    ratios = np.exp(_uniform(*np.log(RATIO), (count, TRIES), rng))
+    tries = (count, TRIES)
+    areas = _uniform(*area, tries, rng)
+    ratios = np.exp(_uniform(np.log(RATIO[0]), np.log(RATIO[1]), tries, rng))
     shares = np.stack([np.sqrt(areas / ratios), np.sqrt(areas * ratios)], axis=2)
-    fits = (shares <= 1).all(2)
-    first = np.take_along_axis(shares, fits.argmax(1)[:, None, None], axis=1)[:, 0]
-    chosen = np.where(fits.any(1)[:, None], first, 1.0)
-    return np.concatenate([chosen, rng.random((count, 2))], axis=1)
+    fits = np.all(shares <= 1, axis=2)
+    first = shares[np.arange(count), fits.argmax(1)]
+    first[~fits.any(1)] = 1.0
+    return np.concatenate([first, rng.random((count, 2))], axis=1)
 
 
 def _stains(strength: float, count: int, rng: np.random.Generator) -> Floats:
     spread = _uniform(-strength, strength, (count, 2, 3), rng)
-    return spread + np.array([1.0, 0.0])[:, None]
+    return np.asarray(spread + np.array([1.0, 0.0])[:, None])
 
 
 def _factors(
@@ -70,7 +71,7 @@ def _factors(
     strength = np.array(strengths)
     low, high = np.maximum(1 - strength, 0), 1 + strength
     low[HUE], high[HUE] = -strength[HUE], strength[HUE]
-    return low + (high - low) * rng.random((count, 4))
+    return np.asarray(low + (high - low) * rng.random((count, 4)))
 
 
 def _orders(count: int, rng: np.random.Generator) -> Ints:

@@ -41,11 +41,11 @@ class Finish:
         """Finish the pictures of a part, float32 (n, 3, S, S) in [0, 1]; they may be changed."""
         if self.stained:
             pictures = jitter_stain(pictures, self.params.stain[part])
-        pictures = self.jitter.apply(pictures, part)
+        self.jitter.apply(pictures, part)
         grey = chosen_rows(self.params.grey[part])
         if len(grey):
             put_rows(pictures, grey, grey_of(take_rows(pictures, grey)).expand(-1, 3, -1, -1))
-        self.blur.apply(pictures, part)
+        pictures = self.blur.apply(pictures, part)
         solarized = chosen_rows(self.params.solarized[part])
         if len(solarized):
             put_rows(pictures, solarized, solarize(take_rows(pictures, solarized)))

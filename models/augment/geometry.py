@@ -9,8 +9,8 @@ from torch import Tensor
 
 from models.augment.chunks import Portions
 from models.augment.params import Bools, Floats, Ints, ViewParams
-from models.augment.storage import chosen_rows, put_rows, take_rows
-from models.augment.taps import Taps, mix_rows, transposed
+from models.augment.storage import take_rows
+from models.augment.taps import Taps, mix_rows
 
 
 class _Span(NamedTuple):
@@ -29,20 +29,24 @@ class Resampler:
     """Cuts patches, resizes, flips and turns them, as was drawn.
 
     Bilinear, with antialiasing where a crop is shrunk, as torchvision's tensors and PIL do; MoCo v3
-    and SimCLR crop bilinearly too (torchvision's default). A quarter turn is `numpy.rot90` of the
-    picture without it up to the rounding of a float32; flips are exact.
+    and SimCLR crop bilinearly too (torchvision's default). Flips are exact; a quarter turn is
+    `numpy.rot90` up to the rounding of a float32.
+
+    The quickest way from rows of RGB pixels to planes leaves a picture lying: transposed. What is
+    done to pixels one by one does not mind, a blur can stand it up, and half of the turned pictures
+    are meant to be so.
 
     Attributes:
         pixels: uint8 `(N, P, P, 3)`.
         order: number of the patch of each picture, `(N,)`.
-        sideways: whether a picture is turned by 90 or 270 degrees, `(N,)`.
-        rows: taps of the pictures' rows.
-        columns: taps of their columns, which also scale to [0, 1].
+        lying: whether `cut` gives the transpose of the picture, `(N,)`.
+        rows: taps of the patches' rows.
+        columns: taps of their columns, after the rows; they also scale to [0, 1].
     """
 
     pixels: Tensor
     order: Ints
-    sideways: Bools
+    lying: Bools
     rows: Taps
     columns: Taps
 
@@ -50,37 +54,60 @@ class Resampler:
     def of(cls, pixels: Tensor, params: ViewParams, portions: Portions, side_px: int) -> Self:
         """Prepare what was drawn, rows of `params` in the order of the portions."""
         device, patch_px = pixels.device, pixels.shape[1]
-        planes = 3 * torch.from_numpy(portions.places)[:, None] + torch.arange(3)
-        first = (planes * patch_px)[:, :, None, None].to(device)
-        rows, columns = (
-            _taps(first, *_filter(span, side_px, device)) for span in _spans(params, patch_px)
+        rows, columns = (_filter(span, side_px, device) for span in _spans(params, patch_px))
+        first = torch.from_numpy(portions.places * patch_px).to(device)[:, None, None]
+        planes = 3 * first[:, None] + patch_px * torch.arange(3, device=device)[:, None, None]
+        return cls(
+            pixels,
+            portions.order,
+            params.turn % 2 == 0,
+            Taps.of(first, *rows),
+            Taps.of(planes, columns[0][:, None], columns[1][:, None] / 255),
         )
-        columns.weights.mul_(1 / 255)
-        return cls(pixels, portions.order, params.turn % 2 == 1, rows, columns)
 
     def cut(self, part: slice) -> Tensor:
         """Give the pictures of a part of the order, float32 (n, 3, side, side) in [0, 1]."""
-        pixels = take_rows(self.pixels, self.order[part])
-        turned = chosen_rows(self.sideways[part])
-        if len(turned):
-            put_rows(pixels, turned, take_rows(pixels, turned).transpose(1, 2))
-        planes = pixels.permute(0, 3, 2, 1).to(torch.float32, memory_format=torch.contiguous_format)
-        wide = mix_rows(planes, self.columns.part(part))
-        return mix_rows(transposed(wide), self.rows.part(part))
+        patches = take_rows(self.pixels, self.order[part]).float()
+        low = mix_rows(patches.flatten(2), self.rows.part(part))
+        planes = low.view(*low.shape[:2], -1, 3).permute(0, 3, 2, 1)
+        return mix_rows(planes.contiguous(), self.columns.part(part))
+
+
+@dataclass(frozen=True, slots=True)
+class Turner:
+    """Turns pictures that are cut already, by the same quarters: exactly as `numpy.rot90` does.
+
+    Attributes:
+        upright: `(N, 3, S, S)`.
+        order: number of each picture in it, `(N,)`.
+        quarters: counter-clockwise.
+        lying: as of a `Resampler`; none is.
+    """
+
+    upright: Tensor
+    order: Ints
+    quarters: int
+    lying: Bools
+
+    @classmethod
+    def of(cls, upright: Tensor, params: ViewParams, portions: Portions) -> Self:
+        """Prepare one turn for all."""
+        quarters = int(params.turn.max(initial=0))
+        return cls(upright, portions.order, quarters, np.zeros(len(params), np.bool_))
+
+    def cut(self, part: slice) -> Tensor:
+        """Give the turned pictures of a part of the order, (n, 3, S, S)."""
+        return take_rows(self.upright, self.order[part]).rot90(self.quarters, (2, 3)).contiguous()
 
 
 def _spans(params: ViewParams, patch_px: int) -> tuple[_Span, _Span]:
-    """Give the spans of rows and columns, exchanged where a quarter turn exchanges them."""
+    """Give the spans of the patches' rows and columns."""
     length = _lengths(params.crop[:, :2], patch_px)
     # as torchvision: any whole pixel from which the crop fits, equally likely
     start = (params.crop[:, 2:] * (patch_px - length + 1)).astype(np.int64)
-    odd = (params.turn % 2 == 1)[:, None]
-    start, length, flip = (
-        np.where(odd, both[:, ::-1], both) for both in (start, length, params.flip)
-    )
-    # rot90: transpose, then up-down; both flips; transpose, then left-right
-    turned = np.stack([np.isin(params.turn, (1, 2)), np.isin(params.turn, (2, 3))], axis=1)
-    mirrored = flip ^ turned
+    # rot90 is a transposition and an up-down flip: of what were columns
+    turned = np.stack([np.isin(params.turn, (2, 3)), np.isin(params.turn, (1, 2))], axis=1)
+    mirrored = params.flip ^ turned
     rows, columns = (_Span(start[:, i], length[:, i], mirrored[:, i]) for i in (0, 1))
     return rows, columns
 
@@ -107,10 +134,4 @@ def _filter(span: _Span, side_px: int, device: torch.device) -> tuple[Tensor, Te
     weights = (1 - (within + 0.5 - centre).abs() / support).clamp(min=0)
     weights = weights.where((within >= 0) & (within <= last), 0)
     weights /= weights.sum(2, keepdim=True)
-    return start + within.long().clamp(min=0).minimum(last), weights
-
-
-def _taps(first: Tensor, within: Tensor, weights: Tensor) -> Taps:
-    """Lay a filter out for the planes whose first rows are given."""
-    rows = first + within[:, None]
-    return Taps(rows, weights.float()[:, None].expand(rows.shape).contiguous())
+    return start + within.long().clamp(min=0).minimum(last), weights.float()

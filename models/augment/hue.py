@@ -1,57 +1,87 @@
 """Shift of the hue in HSV, without going through HSV.
 
 With M the largest and m the smallest of a pixel's three values, a shift of hue keeps both and moves
-the third, C = M - m per sixth of a turn. Within a twelfth of a turn, f sixths, red becomes
+the third, by C = M - m per sixth of a turn. Up to half a sixth, f of one, red becomes
 
-    R' = clip(R - G + clip(G, m + f C, M - f C), m, M)
+    R' = clip(clip(G, m + f C, M - f C) - G + R, m, M)
 
 and so on around the circle (G' with B, B' with R); a shift the other way pairs R with B, and so on.
 A third of a turn exchanges the channels, and half a turn is M + m - x. This is the arithmetic of
 RGB -> HSV -> RGB (Smith 1978) with its cases written out: there are no divisions and no sectors.
 """
 
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Self
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.augment.params import Bools, Floats, Ints
-from models.augment.storage import chosen_rows, put_rows, take_rows
+
+ROLLS = (
+    ((slice(0, 3), slice(0, 3)),),
+    ((slice(0, 2), slice(1, 3)), (slice(2, 3), slice(0, 1))),
+    ((slice(0, 1), slice(2, 3)), (slice(1, 3), slice(0, 2))),
+)
+"""Where channels go, and which: those that come 0, 1 or 2 later in the circle."""
 
 
-def shift_hue(pictures: Tensor, turns: Floats) -> Tensor:
-    """Shift the hue of each picture, float32 (n, 3, H, W).
+@dataclass(frozen=True, slots=True)
+class HueShift:
+    """Shifts of N pictures.
 
-    Args:
-        pictures: of any values.
-        turns: shift of each, in [-.5, .5] of the circle, `(n,)`.
+    Attributes:
+        own: which channel takes the place of R in the formula, counted from the channel that is
+            made, `(N,)`.
+        pair: which takes the place of G, `(N,)`.
+        opposite: half a turn comes on top, `(N,)`.
+        share: f, float32 `(N, 1, 1, 1)`.
     """
-    sixths = np.rint(6 * turns).astype(np.int64)
-    rest = 6 * turns - sixths
-    half = sixths % 2 == 1
-    # an odd number of sixths is half a turn, and an even number
-    thirds = (sixths - 3 * half) // 2
-    own = _planes(pictures, -thirds) if thirds.any() else pictures.flatten(0, 1)
-    pair = _planes(pictures, np.where(rest < 0, -1, 1) - thirds)
-    high, low = pictures.amax(1, keepdim=True), pictures.amin(1, keepdim=True)
-    share = torch.from_numpy(abs(rest).astype(np.float32)).to(pictures.device)[:, None, None, None]
-    bounds = torch.lerp(low, high, share), torch.lerp(high, low, share)
-    own, pair = own.view_as(pictures), pair.view_as(pictures)
-    moved = torch.clamp(pair, *bounds).sub_(pair).add_(own)
-    return _mirrored(torch.clamp(moved, low, high, out=moved), high + low, half)
+
+    own: Ints
+    pair: Ints
+    opposite: Bools
+    share: Tensor
+
+    @classmethod
+    def of(cls, turns: Floats, device: torch.device) -> Self:
+        """Prepare shifts of `turns` in [-.5, .5] of the circle, `(N,)`."""
+        sixths = np.rint(6 * turns).astype(np.int64)
+        rest = 6 * turns - sixths
+        opposite = sixths % 2 == 1
+        # an odd number of sixths is half a turn, and an even number
+        own = -(sixths - 3 * opposite) // 2
+        pair = own + np.where(rest < 0, -1, 1)
+        share = torch.from_numpy(abs(rest).astype(np.float32)).to(device)
+        return cls(own % 3, pair % 3, opposite, share[:, None, None, None])
+
+    @property
+    def kind(self) -> Ints:
+        """What work a shift is: those of a kind are done together, `(N,)`."""
+        return np.asarray(self.own + 3 * self.pair + 9 * self.opposite)
+
+    def apply(self, pictures: Tensor, part: slice) -> None:
+        """Shift the hue of the pictures of a part, float32 (n, 3, H, W), in place."""
+        high, low = pictures.amax(1, keepdim=True), pictures.amin(1, keepdim=True)
+        spread = (high - low).mul_(self.share[part])
+        least, most = low + spread, torch.sub(high, spread, out=spread)
+        for run in _runs(self.kind[part]):
+            first, kin = part.start + run.start, pictures[run]
+            moved = torch.empty_like(kin)
+            for into, channels in ROLLS[self.pair[first]]:
+                # in this order a shift of 0 changes nothing, not even by rounding
+                clipped = torch.clamp(kin[:, channels], least[run], most[run], out=moved[:, into])
+                clipped.sub_(kin[:, channels])
+            for into, channels in ROLLS[self.own[first]]:
+                moved[:, into].add_(kin[:, channels])
+            torch.clamp(moved, low[run], high[run], out=kin)
+            if self.opposite[first]:
+                torch.sub(low[run] + high[run], kin, out=kin)
 
 
-def _planes(pictures: Tensor, shift: Ints) -> Tensor:
-    """Give channel c + shift of each picture as its channel c, (3 n, H, W)."""
-    channels = (np.arange(3) + shift[:, None]) % 3 + 3 * np.arange(len(shift))[:, None]
-    chosen = torch.from_numpy(channels.reshape(-1)).to(pictures.device)
-    return pictures.flatten(0, 1).index_select(0, chosen)
-
-
-def _mirrored(pictures: Tensor, total: Tensor, half: Bools) -> Tensor:
-    """Turn the hue of the chosen pictures by half a turn; `total` is M + m."""
-    rows = chosen_rows(half)
-    if len(rows) == len(pictures):
-        return torch.sub(total, pictures, out=pictures)
-    if len(rows):
-        put_rows(pictures, rows, take_rows(total, rows) - take_rows(pictures, rows))
-    return pictures
+def _runs(kind: Ints) -> list[slice]:
+    """Give the slices of equal numbers."""
+    edges = np.flatnonzero(np.diff(kind, prepend=-1, append=-1)).tolist()
+    return [slice(start, stop) for start, stop in pairwise(edges)]

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from models.augment.chunks import UNTOUCHED, hue_position
 from models.augment.colour import blend_
-from models.augment.hue import shift_hue
-from models.augment.params import CONTRAST, HUE, SATURATION, Floats, Ints, ViewParams
+from models.augment.hue import HueShift
+from models.augment.params import CONTRAST, HUE, SATURATION, Ints, ViewParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +19,19 @@ class Jitter:
 
     Attributes:
         position: step in which the hue is shifted, or UNTOUCHED, `(N,)`.
-        turns: shift of the hue, `(N,)`.
+        hue: its shifts.
         order: operation of each step, `(4, N)`.
         own: share of the picture itself, `(4, N, 1, 1, 1)`.
-        rest: 1 less that, for saturation only.
-        level: 1 less that, for contrast only.
+        grey: share of the grey picture, likewise.
+        mean: share of the mean of the grey picture.
     """
 
     position: Ints
-    turns: Floats
+    hue: HueShift
     order: Ints
     own: Tensor
-    rest: Tensor
-    level: Tensor
+    grey: Tensor
+    mean: Tensor
 
     @classmethod
     def of(cls, params: ViewParams, device: torch.device) -> Self:
@@ -40,19 +40,19 @@ class Jitter:
         own = np.take_along_axis(params.factors.T, order, axis=0)
         shares = np.stack([own, (1 - own) * (order == SATURATION), (1 - own) * (order == CONTRAST)])
         laid_out = torch.from_numpy(shares.astype(np.float32)).to(device)[..., None, None, None]
-        return cls(hue_position(params), params.factors[:, HUE], order, *laid_out)
+        hue = HueShift.of(params.factors[:, HUE], device)
+        return cls(hue_position(params), hue, order, *laid_out)
 
-    def apply(self, pictures: Tensor, part: slice) -> Tensor:
-        """Jitter the pictures of a part, which all shift the hue in the same step."""
+    def apply(self, pictures: Tensor, part: slice) -> None:
+        """Jitter the pictures of a part, which all shift the hue in the same step, in place."""
         position = self.position[part.start]
         if position == UNTOUCHED:
-            return pictures
+            return
         for step in range(4):
             if step == position:
-                pictures = shift_hue(pictures, self.turns[part])
+                self.hue.apply(pictures, part)
                 continue
             order = self.order[step, part]
-            grey = self.rest[step, part] if (order == SATURATION).any() else None
-            mean = self.level[step, part] if (order == CONTRAST).any() else None
+            grey = self.grey[step, part] if (order == SATURATION).any() else None
+            mean = self.mean[step, part] if (order == CONTRAST).any() else None
             blend_(pictures, self.own[step, part], grey=grey, mean=mean)
-        return pictures

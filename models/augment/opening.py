@@ -12,7 +12,7 @@ LARGEST_HUE = 0.5
 """Shift of the hue, in turns: a larger one would come around."""
 
 
-def open_preset(
+def open_preset(  # noqa: PLR0913 - a door: all but the name by keyword
     name: str,
     *,
     side_px: int,

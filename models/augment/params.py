@@ -45,6 +45,7 @@ class ViewParams:
     solarized: Bools
 
     def __len__(self) -> int:
+        """Count the patches, N."""
         return len(self.turn)
 
     def rows(self, indices: Rows) -> Self:

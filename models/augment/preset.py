@@ -1,6 +1,5 @@
 """A preset: draws what happens to patches, and makes it happen."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +9,11 @@ from torch import Tensor
 from models.augment.chunks import Portions
 from models.augment.drawing import draw
 from models.augment.finishing import Finish
-from models.augment.geometry import Resampler
+from models.augment.geometry import Resampler, Turner
+from models.augment.masks import move_masks
 from models.augment.params import Params, ViewParams
-from models.augment.storage import new_pictures, put_rows, take_rows
+from models.augment.storage import keep_freed_memory, new_pictures, put_pictures
 from models.augment.view import Recipe, View
-
-_Cut = Callable[[slice], Tensor]
-"""Gives the pictures of a part, cut, flipped and turned, which the caller may change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,41 +56,54 @@ class Preset:
             ValueError: pixels of another kind, or `params` of another number of patches or views.
         """
         self._check(pixels, params)
+        keep_freed_memory(pixels.device)
         upright = self._upright(pixels, params.views[0]) if self.recipe.rotations else None
         views = zip(self.recipe.views, params.views, strict=True)
         return tuple(self._view(law, drawn, pixels, upright) for law, drawn in views)
 
+    def follow(self, masks: Tensor, params: Params) -> Tensor:
+        """Flip and turn masks as the first view, uint8 (B, M, P, P) -> (B, M, side, side).
+
+        Raises:
+            ValueError: the preset crops or resizes, which masks cannot follow to the pixel.
+        """
+        if self.recipe.views[0].crop is not None or masks.shape[2:] != (self.side_px,) * 2:
+            raise ValueError(
+                f"masks {tuple(masks.shape)} cannot follow views of {self.side_px} px that crop or "
+                "resize; use a preset of whole patches at the size of the masks"
+            )
+        return move_masks(masks, params.views[0])
+
     def _upright(self, pixels: Tensor, drawn: ViewParams) -> Tensor:
         """Cut all patches, without turning them."""
         portions = Portions.of(drawn, self.side_px, pixels.device)
-        drawn = drawn.rows(portions.order)
-        resampler = Resampler.of(pixels, drawn, portions, self.side_px)
+        cutter = Resampler.of(pixels, drawn.rows(portions.order), portions, self.side_px)
         upright = new_pictures(len(pixels), self.side_px, pixels.device)
         for part in portions.parts:
-            put_rows(upright, portions.order[part], resampler.cut(part))
+            put_pictures(upright, portions.order[part], cutter.cut(part), cutter.lying[part])
         return upright
 
-    def _view(
-        self, law: View, drawn: ViewParams, pixels: Tensor, upright: Tensor | None
-    ) -> Tensor:
+    def _view(self, law: View, drawn: ViewParams, pixels: Tensor, upright: Tensor | None) -> Tensor:
         portions = Portions.of(drawn, self.side_px, pixels.device)
         drawn = drawn.rows(portions.order)
-        if upright is None:
-            cut: _Cut = Resampler.of(pixels, drawn, portions, self.side_px).cut
-        else:
-            cut = _turning(upright, drawn, portions)
+        cutter: Resampler | Turner = (
+            Resampler.of(pixels, drawn, portions, self.side_px)
+            if upright is None
+            else Turner.of(upright, drawn, portions)
+        )
         finish = Finish.of(law, drawn, self.side_px, pixels.device)
         out = new_pictures(len(pixels), self.side_px, pixels.device)
         scale = 1 / torch.tensor(self.std, device=pixels.device)[:, None, None]
         offset = -torch.tensor(self.mean, device=pixels.device)[:, None, None] * scale
+        lying = cutter.lying ^ finish.blur.transposes
         for part in portions.parts:
-            pictures = finish.apply(cut(part), part).mul_(scale).add_(offset)
-            put_rows(out, portions.order[part], pictures)
+            pictures = finish.apply(cutter.cut(part), part).mul_(scale).add_(offset)
+            put_pictures(out, portions.order[part], pictures, lying[part])
         return out
 
     def _check(self, pixels: Tensor, params: Params) -> None:
         shape = tuple(pixels.shape)
-        if pixels.dtype != torch.uint8 or shape[1:2] + (3,) != shape[2:]:
+        if pixels.dtype != torch.uint8 or (*shape[1:2], 3) != shape[2:]:
             raise ValueError(
                 f"pixels must be uint8 of shape (B, P, P, 3), got {pixels.dtype} of {shape}"
             )
@@ -103,13 +113,3 @@ class Preset:
                 f"parameters of {counts} patches for {self.views} views of {shape[0]} patches: "
                 "draw them with this preset, and take the rows of these patches"
             )
-
-
-def _turning(upright: Tensor, drawn: ViewParams, portions: Portions) -> _Cut:
-    """Turn pictures counter-clockwise by quarters, exactly as `numpy.rot90` does."""
-
-    def turn(part: slice) -> Tensor:
-        pictures = take_rows(upright, portions.order[part])
-        return pictures.rot90(int(drawn.turn[part.start]), (2, 3)).contiguous()
-
-    return turn

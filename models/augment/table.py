@@ -1,7 +1,7 @@
 """The presets by name (METHODS 2.4).
 
-A preset is one entry: `wsss-cls` (METHODS 10.2) needs a view of two flips, `distl` (METHODS 8.3)
-ten views, and in `View` the side of the output and the operations that only it has.
+A preset is one entry: `distl` (METHODS 8.3) needs ten views, and in `View` the side of the output
+and the operations that only it has.
 """
 
 from collections.abc import Mapping
@@ -42,9 +42,10 @@ _SIMCLR = View(
     blur=0.5,
 )
 _ROTATION = View(crop=CROP, flip=LEFT_RIGHT)
-_ROTATION_JITTER = View(
-    crop=CROP, flip=LEFT_RIGHT, jitter=(0.8, 0.8, 0.8, 0.2), jitter_share=0.8
-)
+_ROTATION_JITTER = View(crop=CROP, flip=LEFT_RIGHT, jitter=(0.8, 0.8, 0.8, 0.2), jitter_share=0.8)
+
+_WSSS_SEG = View(flip=LEFT_RIGHT, blur=0.5, blur_sigma_px=(0.0, 1.0), blur_reach="four-sigma")
+"""Left-right and a blur of PIL, whose radius is sigma (METHODS 10.5, source)."""
 
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -54,5 +55,7 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
         # the strength is unknown: half of SimCLR's (METHODS 6, our choice)
         "rotation-jitter": Recipe((_ROTATION_JITTER,) * 4, rotations=True, strength=0.5),
         "supervised": Recipe((View(flip=(0.5, 0.5)),)),
+        "wsss-cls": Recipe((View(flip=(0.5, 0.5)),)),
+        "wsss-seg": Recipe((_WSSS_SEG,)),
     }
 )

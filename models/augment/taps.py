@@ -8,7 +8,6 @@ small part of the time of a product with (mostly zero) weight matrices.
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -17,25 +16,37 @@ class Taps(NamedTuple):
     """Which rows make each row of the output.
 
     Attributes:
-        rows: numbers of input rows, counted through all planes of all pictures, int64
-            `(n, C, out, K)`.
+        rows: numbers of input rows, counted through all planes of all pictures, int32
+            `(n, ..., out, K)`.
         weights: float32, of the same shape.
     """
 
     rows: Tensor
     weights: Tensor
 
-    def part(self, rows: slice) -> "Taps":
+    @classmethod
+    def of(cls, first: Tensor, within: Tensor, weights: Tensor) -> "Taps":
+        """Lay taps out for planes.
+
+        Args:
+            first: number of each plane's first row, `(n, ..., 1, 1)`.
+            within: rows of a plane, `(n, out, K)` with as many dimensions as `first`.
+            weights: float32, of the same shape.
+        """
+        rows = (first + within).int()
+        return cls(rows, weights.expand(rows.shape).contiguous())
+
+    def part(self, pictures: slice) -> "Taps":
         """Give the taps of some pictures."""
-        return Taps(self.rows[rows], self.weights[rows])
+        return Taps(self.rows[pictures], self.weights[pictures])
 
 
-def mix_rows(pictures: Tensor, taps: Taps) -> Tensor:
-    """Give the weighted sums, contiguous (N, 3, rows, columns) -> (n, 3, out, columns)."""
-    width, columns = taps.rows.shape[-1], pictures.shape[-1]
+def mix_rows(planes: Tensor, taps: Taps) -> Tensor:
+    """Give the weighted sums, contiguous (n, ..., rows, columns) -> (n, ..., out, columns)."""
+    width, columns = taps.rows.shape[-1], planes.shape[-1]
     mixed = embedding_bag(
         taps.rows.view(-1, width),
-        pictures.view(-1, columns),
+        planes.view(-1, columns),
         mode="sum",
         per_sample_weights=taps.weights.view(-1, width),
     )
@@ -45,9 +56,3 @@ def mix_rows(pictures: Tensor, taps: Taps) -> Tensor:
 def transposed(pictures: Tensor) -> Tensor:
     """Swap rows and columns, in memory too."""
     return pictures.transpose(2, 3).contiguous()
-
-
-def first_rows(count: int, pictures: Tensor) -> Tensor:
-    """Give the number of the first row of each plane of `count` pictures, (count, 3, 1, 1)."""
-    planes = torch.arange(3 * count, device=pictures.device)
-    return (planes * pictures.shape[2]).view(count, 3, 1, 1)

@@ -5,6 +5,9 @@ from typing import Literal
 
 BlurReach = Literal["tenth", "four-sigma"]
 
+BLUR_SIGMA_PX = (0.1, 2.0)
+"""Of every self-supervised preset that blurs (METHODS 2.4)."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -19,7 +22,8 @@ class View:
         jitter: strengths of brightness, contrast, saturation and hue.
         jitter_share: chance that colours are jittered at all.
         grey: chance of a grey picture.
-        blur: chance of a Gaussian blur; its sigma is uniform in `BLUR_SIGMA_PX`.
+        blur: chance of a Gaussian blur.
+        blur_sigma_px: smallest and largest sigma of it, uniform between them.
         blur_reach: where the blur's kernel ends: at a tenth of the side in all, or 4 sigma away.
         solarize: chance that values from .5 up are inverted.
     """
@@ -32,12 +36,9 @@ class View:
     jitter_share: float = 0.0
     grey: float = 0.0
     blur: float = 0.0
+    blur_sigma_px: tuple[float, float] = BLUR_SIGMA_PX
     blur_reach: BlurReach = "tenth"
     solarize: float = 0.0
-
-
-BLUR_SIGMA_PX = (0.1, 2.0)
-"""Of every preset that blurs (METHODS 2.4)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,7 @@ def _read(store: PatchStore, unreadable: bool, labelled: bool) -> _Slide:  # noq
             known["site"],
             known["labels"]["label"],
             known["labels"]["split"],
-            known["mpp_effective"][0],
+            known.get("mpp_effective", [None])[0],
         ),
         patches=patches.astype(np.int64),
         coords=store.coords[patches],

@@ -5,7 +5,16 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.benchmarks import cutting, dataset, embedding, exporting, slides, using
+from tests.benchmarks import (
+    augmenting,
+    cutting,
+    dataset,
+    embedding,
+    exporting,
+    pretraining,
+    slides,
+    using,
+)
 from tests.benchmarks.clock import Row, as_markdown
 
 PARTS = {
@@ -17,6 +26,8 @@ PARTS = {
     "dataset": dataset.dataset,
     "embedding": embedding.measure,
     "exporting": exporting.measure,
+    "augmenting": augmenting.measure,
+    "pretraining": pretraining.measure,
 }
 
 
