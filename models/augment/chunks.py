@@ -47,7 +47,7 @@ class Portions:
             for first, stop in pairwise(edges)
             for start in range(first, stop, most)
         ]
-        kind = HueShift.of(params.factors[:, HUE], device).kind
+        kind = HueShift.of(params.factors[:, HUE], torch.device("cpu")).kind
         for part in parts:
             order[part] = order[part][np.argsort(kind[order[part]], kind="stable")]
         return cls(order, tuple(parts))

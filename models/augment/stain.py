@@ -20,11 +20,12 @@ DARKEST = 1e-6
 def jitter_stain(pictures: Tensor, stain: Floats) -> Tensor:
     """Scale and shift the amount of each stain, float32 (n, 3, H, W) in [0, 1].
 
-    Tellez et al., Whole-slide mitosis detection in H&E breast histology using PHH3 as a reference,
-    2018, arXiv 1808.05896, and Quantifying the effects of data augmentation and stain color
-    normalization, 2019, arXiv 1902.06543: amounts s become a s + b. Their strengths are .05 (light)
-    and .2 (strong). Differs from the papers: amounts are optical densities to base 10, as those of
-    Ruifrok and Johnston, and negative ones are kept, so that factors of 1 change nothing.
+    Tellez et al., Whole-slide mitosis detection in H&E breast histology using PHH3 as a reference
+    to train distilled stain-invariant convolutional networks, 2018, arXiv 1808.05896, and
+    Quantifying the effects of data augmentation and stain color normalization in convolutional
+    neural networks for computational pathology, 2019, arXiv 1902.06543: amounts s become a s + b.
+    Differs from the papers: amounts are optical densities to base 10, as those of Ruifrok and
+    Johnston, and negative ones are kept, so that a = 1 and b = 0 change nothing.
 
     Args:
         pictures: are kept.

@@ -13,9 +13,9 @@ GLIBC_LARGEST = 31 * 2**20
 def keep_freed_memory(device: torch.device) -> None:
     """Make the C library keep what is freed from now on, on a CPU; it costs microseconds.
 
-    glibc gives blocks of some 100 kB back to the system as soon as they are free, and every page of
-    the next block is a fault: with that, the work on a picture takes up to five times as long. It
-    stops to do so for blocks smaller than one that was freed before, so one is freed, untouched.
+    glibc gives large blocks back to the system as soon as they are free, and every page of the next
+    block is a fault: with that, a shift of hue takes five times as long. It keeps blocks that are
+    smaller than one that was freed before, so one is freed here, untouched.
     """
     if device.type == "cpu":
         torch.empty(GLIBC_LARGEST, dtype=torch.uint8)
@@ -25,7 +25,7 @@ def new_pictures(count: int, side_px: int, device: torch.device) -> Tensor:
     """Give room for pictures, float32 (count, 3, side, side), not set."""
     shape = (count, 3, side_px, side_px)
     if device.type == "cpu":
-        # numpy asks for huge pages: without, fresh memory takes as long as half the augmentation
+        # numpy asks for huge pages; torch does not, and every 4 kB of fresh memory is a page fault
         return torch.from_numpy(np.empty(shape, np.float32))
     return torch.empty(shape, device=device)
 

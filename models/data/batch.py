@@ -18,6 +18,8 @@ class Batch:
             where the archive has none.
         partition: ordered class of the position, int64 `(B,)`; as labels.
         index: position in the data set, int64 `(B,)`.
+        masks: class of each pixel in one or several opinions, uint8 `(B, M, H, W)`; None where
+            nobody asked for them.
     """
 
     pixels: Tensor
@@ -26,6 +28,7 @@ class Batch:
     labels: Tensor | None
     partition: Tensor | None
     index: Tensor
+    masks: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of patches."""

@@ -77,6 +77,11 @@ class PatchDataset(Dataset[Batch]):
         return self._contents.slide_of
 
     @property
+    def patch_of(self) -> NDArray[np.int64]:
+        """Number in its slide of each patch, `(N,)`."""
+        return self._contents.patch_of
+
+    @property
     def coords(self) -> NDArray[np.int32]:
         """Top-left corners as x, y in level-0 pixels, `(N, 2)`."""
         return self._contents.coords

@@ -24,10 +24,11 @@ class ReaderPool:
     Args:
         archive: where the slides are.
         slide_ids: of all slides that are read.
+        array: that is read, one that lies beside the patches even.
     """
 
-    def __init__(self, archive: Archive, slide_ids: Sequence[str]) -> None:
-        self._archive, self._slide_ids = archive, slide_ids
+    def __init__(self, archive: Archive, slide_ids: Sequence[str], array: str = "patches") -> None:
+        self._archive, self._slide_ids, self._array = archive, slide_ids, array
         self._open: OrderedDict[int, PatchReader] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -58,7 +59,7 @@ class ReaderPool:
     def _reader(self, slide: int) -> PatchReader:
         reader = self._open.get(slide)
         if reader is None:
-            reader = PatchReader(self._archive[self._slide_ids[slide]])
+            reader = PatchReader(self._archive[self._slide_ids[slide]], self._array)
         self._open[slide] = reader
         self._open.move_to_end(slide)
         return reader

@@ -76,7 +76,7 @@ class Supervised(Method):
 
 
 def _labels(views: Views) -> Tensor:
-    if views.label is None:
+    if views.label is None or views.label.ndim > 1:
         raise LabelsError(
             "supervised training needs a class per patch, and the archive has none; "
             "`microtome import patches` writes them, and the other methods need none"

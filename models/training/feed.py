@@ -31,6 +31,9 @@ class Augmentation(Protocol):
     def apply(self, pixels: Tensor, params: Any) -> tuple[Tensor, ...]:
         """Give the views, each `(B, 3, side, side)`, of uint8 `(B, H, W, 3)`."""
 
+    def follow(self, masks: Tensor, params: Any) -> Tensor:
+        """Move masks, uint8 `(B, M, H, W)`, as the first view; asked only where there are any."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -163,10 +166,10 @@ class Feed:
 
     def _part(self, batch: Batch, rows: slice, params: Any) -> Views:
         images = self.augmentation.apply(batch.pixels[rows], params)
-        label = None if batch.labels is None or batch.labels.ndim > 1 else batch.labels[rows]
         return Views(
             tuple(view.contiguous(memory_format=torch.channels_last) for view in images),
             batch.slide[rows],
             batch.index[rows],
-            label,
+            None if batch.labels is None else batch.labels[rows],
+            None if batch.masks is None else self.augmentation.follow(batch.masks[rows], params),
         )

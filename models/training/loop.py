@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from models.errors import NumericsError
 from models.training.feed import Feed
 from models.training.guard import CollapseGuard, require_finite
-from models.training.method import Clock, Method, StepLoss
+from models.training.method import Clock, Learner, StepLoss
 from models.training.optimizers import build_optimizer
 from models.training.schedule import learning_rate, set_learning_rate
 from models.training.settings import TrainSettings
@@ -32,9 +32,12 @@ Stop = Callable[[], bool]
 
 
 class Judge(Protocol):
-    """Scores an encoder in the middle of training; None where it has nothing to say."""
+    """Scores what is trained in the middle of training; None where it has nothing to say.
 
-    def __call__(self, method: Method, epoch: int) -> float | None:
+    The method is the one that the loop trains, so a judge may ask for the kind that it knows.
+    """
+
+    def __call__(self, method: Any, epoch: int) -> float | None:
         """Give a score, higher is better."""
 
 
@@ -99,7 +102,7 @@ class Loop:
     def __init__(
         self,
         fabric: "Fabric",
-        method: Method,
+        method: Learner,
         feed: Feed,
         settings: TrainSettings,
         habits: Habits,

@@ -1,7 +1,7 @@
 """What a method gives the training loop: a loss of views, and what happens around a step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -37,13 +37,17 @@ class Views(NamedTuple):
         images: one tensor per view, each `(b, 3, H, W)`, normalised; the preset fixes how many.
         slide: slide of each patch, int64 `(b,)`.
         patch: index in the data set, int64 `(b,)`: the patch's own number.
-        label: class, int64 `(b,)`, -1 unknown; None where the data has none.
+        label: class, int64 `(b,)`, or 1 and 0 per class, int8 `(b, C)`; -1 unknown; None where the
+            data has none.
+        masks: class of each pixel of the first view in one or several opinions, uint8
+            `(b, M, H, W)`; None where the data has none.
     """
 
     images: tuple[Tensor, ...]
     slide: Tensor
     patch: Tensor
     label: Tensor | None
+    masks: Tensor | None = None
 
 
 class StepLoss(NamedTuple):
@@ -60,8 +64,8 @@ class StepLoss(NamedTuple):
     watched: Tensor
 
 
-class Method(nn.Module, ABC):
-    """A learning method around an encoder.
+class Learner(nn.Module, ABC):
+    """Something that the loop trains.
 
     The loop calls, in every step: `begin_step` once with all micro-batches and no gradient, then
     `forward` and a backward pass for each, then the optimiser, then `end_step`. All state that a
@@ -69,16 +73,15 @@ class Method(nn.Module, ABC):
     trained.
 
     Attributes:
-        encoder: what is trained and kept.
         exact_accumulation: micro-batches give the same loss as the whole batch, apart from batch
             statistics.
     """
 
     exact_accumulation: ClassVar[bool] = False
 
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__()
-        self.encoder = encoder
+    def faster(self) -> Mapping[str, float]:
+        """Give the parts, by name, whose rate is a multiple of the others'."""
+        return {}
 
     def begin_step(self, micro: Sequence[Views], clock: Clock) -> Any:
         """Prepare a step, without gradient; what is given here reaches every `forward`."""
@@ -91,3 +94,15 @@ class Method(nn.Module, ABC):
     def end_step(self, prepared: Any, clock: Clock) -> None:
         """Finish a step, without gradient, after the optimiser."""
         del prepared, clock
+
+
+class Method(Learner):
+    """A learning method around an encoder.
+
+    Attributes:
+        encoder: what is trained and kept.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder

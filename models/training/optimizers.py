@@ -1,17 +1,18 @@
 """Optimisers by name, and which parameters decay (METHODS 2.5). LARS is ours, the rest torch's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from models.training.method import Learner
 from models.training.schedule import peak_rate
 from models.training.settings import TrainSettings
 
 MOMENTUM = 0.9
-"""Of LARS (moco-v3) and of SGD."""
+"""Of LARS (moco-v3)."""
 TRUST = 0.001
 """Length of a LARS step as a share of the parameter's length, times the rate; of moco-v3."""
 FUSED = "cuda"
@@ -24,34 +25,58 @@ def build_optimizer(module: nn.Module, settings: TrainSettings) -> Optimizer:
     """Give the optimiser of what is to be trained: parameters with `requires_grad`.
 
     Parameters with at most one dimension (biases, norms) do not decay unless `decay_all`, and LARS
-    does not scale their steps by trust.
+    does not scale their steps by trust. What `faster` of the module names is learned at a multiple
+    of the rate.
 
     Args:
-        module: already on its device.
+        module: already on its device; a `Learner`, or any other.
         settings: name, peak rate and weight decay.
 
     Raises:
         ValueError: nothing is to be trained.
     """
     trained = [p for p in module.parameters() if p.requires_grad]
-    full = [p for p in trained if p.ndim > 1]
-    thin = [p for p in trained if p.ndim <= 1]
-    decay = settings.weight_decay
-    groups: list[dict[str, Any]] = [
-        {"params": full, "weight_decay": decay},
-        {"params": thin, "weight_decay": decay if settings.decay_all else 0.0},
+    kept = [
+        group
+        for times, part in _by_rate(module, trained).items()
+        for group in _groups(part, settings, times)
+        if group["params"]
     ]
-    if settings.optimizer == "lars":
-        groups[0]["trust"], groups[1]["trust"] = TRUST, None
-    kept = [group for group in groups if group["params"]]
     rate = peak_rate(settings)
     if settings.optimizer == "lars":
         return Lars(kept, rate)
     fused = all(p.device.type == FUSED for p in trained) or None  # None lets torch choose
     if settings.optimizer == "sgd":
-        return SGD(kept, rate, momentum=MOMENTUM, fused=fused)
+        return SGD(kept, rate, momentum=settings.momentum, fused=fused)
     kind = AdamW if settings.optimizer == "adamw" else Adam
     return kind(kept, rate, fused=fused)
+
+
+def _by_rate(module: nn.Module, trained: Sequence[Tensor]) -> dict[float, list[Tensor]]:
+    """Sort parameters by what their rate is multiplied with, the plain rate first."""
+    faster: Mapping[str, float] = module.faster() if isinstance(module, Learner) else {}
+    of = {
+        id(p): times
+        for prefix, times in faster.items()
+        for p in module.get_submodule(prefix).parameters()
+    }
+    found: dict[float, list[Tensor]] = {1.0: []}
+    for p in trained:
+        found.setdefault(of.get(id(p), 1.0), []).append(p)
+    return found
+
+
+def _groups(part: list[Tensor], settings: TrainSettings, times: float) -> list[dict[str, Any]]:
+    """Give the full and the thin parameters of one rate."""
+    decay = settings.weight_decay
+    full: dict[str, Any] = {"params": [p for p in part if p.ndim > 1], "weight_decay": decay}
+    thin: dict[str, Any] = {
+        "params": [p for p in part if p.ndim <= 1],
+        "weight_decay": decay if settings.decay_all else 0.0,
+    }
+    if settings.optimizer == "lars":
+        full["trust"], thin["trust"] = TRUST, None
+    return [group | ({} if times == 1 else {"times": times}) for group in (full, thin)]
 
 
 class Lars(Optimizer):

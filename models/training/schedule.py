@@ -1,4 +1,4 @@
-"""The learning rate of every step: warm-up and half a cosine (METHODS 2.5)."""
+"""The learning rate of every step: warm-up, then half a cosine (METHODS 2.5) or a power."""
 
 import math
 
@@ -22,7 +22,8 @@ def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> f
 
     It rises on a line from exactly 0 at step 0, then falls as half a cosine that reaches 0 right
     after the last step. X. Chen, S. Xie, K. He, An empirical study of training self-supervised
-    vision transformers, ICCV 2021, arXiv 2104.02057, section 4.
+    vision transformers, ICCV 2021, arXiv 2104.02057, section 4. With `poly` it falls as a power of
+    what is left instead, as in METHODS 10.2.
 
     Args:
         settings: of the run.
@@ -38,10 +39,13 @@ def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> f
     length = settings.epochs - settings.warmup_epochs
     if epochs >= settings.epochs or length <= 0:
         return 0.0
-    return peak * 0.5 * (1 + math.cos(math.pi * (epochs - settings.warmup_epochs) / length))
+    done = (epochs - settings.warmup_epochs) / length
+    if settings.poly is not None:
+        return float(peak * (1 - done) ** settings.poly)
+    return peak * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Set the rate of all parameters."""
+    """Set the rate of all parameters; that of a group is `times` higher, where it says so."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("times", 1.0)

@@ -15,13 +15,15 @@ class TrainSettings:
         epochs: passes over the rows.
         batch: patches of a step, N: of all ranks and micro-batches together.
         accumulate: micro-batches of a step.
-        optimizer: adamw, adam, lars or sgd (momentum .9).
+        optimizer: adamw, adam, lars or sgd.
         base_lr: learning rate; of a batch of 256 where `scale_lr`.
         scale_lr: multiply by N / 256.
         weight_decay: of parameters with more than one dimension, or of all where `decay_all`.
         decay_all: also decay biases and norms (METHODS 2.5, our choice is not to).
         warmup_epochs: linear from 0; then half a cosine to 0, set per step.
         constant_lr: no warm-up and no cosine.
+        poly: power of (1 - t / T), instead of half a cosine after the warm-up; None for the cosine.
+        momentum: of sgd.
         clip: largest norm of the gradient; None does not clip.
     """
 
@@ -35,4 +37,6 @@ class TrainSettings:
     decay_all: bool = False
     warmup_epochs: float = 0.0
     constant_lr: bool = False
+    poly: float | None = None
+    momentum: float = 0.9
     clip: float | None = None

@@ -60,6 +60,9 @@ def test_a_step_without_any_label_changes_nothing() -> None:
 def test_data_without_labels_are_refused() -> None:
     with pytest.raises(LabelsError, match="needs a class per patch, and the archive has none"):
         _step(_method(), views(4, number=1))
+    several = views(4, number=1)._replace(label=torch.zeros(4, 3, dtype=torch.int8))
+    with pytest.raises(LabelsError, match="needs a class per patch"):
+        _step(_method(), several)
 
 
 def test_a_single_class_is_refused() -> None:

@@ -1,11 +1,15 @@
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import timm.optim
 import torch
 from torch import nn
 
+from models.training.method import Clock, Learner, StepLoss, Views
 from models.training.optimizers import Lars, build_optimizer
+from models.training.schedule import set_learning_rate
 from models.training.settings import OptimizerName, TrainSettings
 
 NAMES: tuple[OptimizerName, ...] = ("adamw", "adam", "lars", "sgd")
@@ -180,3 +184,44 @@ def test_the_order_of_a_gradient_in_memory_does_not_matter(name: OptimizerName) 
             optimizer.step()
         results.append(net.weight.detach())
     torch.testing.assert_close(results[0], results[1])
+
+
+class _Uneven(Learner):
+    """A head that learns four times faster."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = _Net()
+
+    def faster(self) -> Mapping[str, float]:
+        return {"net.head": 4.0}
+
+    def forward(self, views: Views, prepared: object, number: int, clock: Clock) -> StepLoss:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_may_learn_faster_and_decay_as_before(name: OptimizerName) -> None:
+    learner = _Uneven()
+    optimizer = build_optimizer(learner, _settings(name))
+    set_learning_rate(optimizer, 0.05)
+    names = {id(param): name for name, param in learner.net.named_parameters()}
+    found = {
+        names[id(param)]: (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for param in group["params"]
+    }
+    assert found == {
+        "conv.weight": (0.05, 0.3),
+        "head.weight": (0.2, 0.3),
+        "conv.bias": (0.05, 0.0),
+        "norm.weight": (0.05, 0.0),
+        "norm.bias": (0.05, 0.0),
+        "head.bias": (0.2, 0.0),
+        "temperature": (0.05, 0.0),
+    }
+
+
+def test_the_momentum_of_sgd_may_be_chosen() -> None:
+    settings = replace(_settings("sgd"), momentum=0.0)
+    assert {g["momentum"] for g in build_optimizer(_Net(), settings).param_groups} == {0.0}

@@ -77,3 +77,21 @@ def test_the_rate_is_set_for_all_groups() -> None:
     optimizer = torch.optim.SGD([{"params": [one]}, {"params": [two], "lr": 5.0}], 1.0)
     set_learning_rate(optimizer, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
+
+
+def test_a_power_of_what_is_left_takes_the_place_of_the_cosine() -> None:
+    settings = replace(SETTINGS, poly=0.9)
+    assert learning_rate(settings, 100, 100) == pytest.approx(0.6)
+    expected = [1.2 * (1 - (step - 200) / 800) ** 0.9 for step in range(200, 1000)]
+    assert [learning_rate(settings, step, 100) for step in range(200, 1000)] == pytest.approx(
+        expected
+    )
+    assert learning_rate(settings, 1000, 100) == 0.0
+    plain = replace(settings, warmup_epochs=0, scale_lr=False)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], 0.3)
+    other = torch.optim.lr_scheduler.PolynomialLR(optimizer, 1000, 0.9)
+    for step in range(1000):
+        assert learning_rate(plain, step, 100) == pytest.approx(other.get_last_lr()[0])
+        optimizer.step()
+        other.step()

@@ -1,0 +1,1 @@
+"""Tissue maps from patch labels: classifiers, class activation maps, segmenters (METHODS 10)."""
