@@ -4,6 +4,7 @@ A map that is added to a committed slide is committed as slides are: its arrays 
 `zarr.json` last. What the arrays mean is the writer's; nothing here knows attention or classes.
 """
 
+import itertools
 import json
 import math
 import re
@@ -35,14 +36,31 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class MapLayout:
-    """How an array of at least one axis is cut: pictures from three axes on, else rows."""
+    """How an array of at least one axis is cut: pictures from three axes on, else rows.
+
+    Attributes:
+        shape: of the array.
+        dtype: its code, such as `u1`.
+        cut: shapes of a chunk and of a shard, whole chunks, where they are not the usual ones.
+    """
 
     shape: Shape
     dtype: str
+    cut: tuple[Shape, Shape] | None = None
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "MapLayout":
+        """Read it from the array's `zarr.json`."""
+        shard = tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
+        chunk = tuple(document["codecs"][0]["configuration"]["chunk_shape"])
+        dtype = NUMPY_TYPES[document["data_type"]]
+        return cls(tuple(document["shape"]), dtype, (chunk, shard))
 
     @property
     def chunk(self) -> Shape:
         """Shape of a chunk."""
+        if self.cut is not None:
+            return self.cut[0]
         sides = [TILE_PX, TILE_PX] if len(self.shape) > 2 else [ROW_VALUES]
         limits = [1] * (len(self.shape) - len(sides)) + sides
         return tuple(max(1, min(n, limit)) for n, limit in zip(self.shape, limits, strict=True))
@@ -50,6 +68,8 @@ class MapLayout:
     @property
     def shard(self) -> Shape:
         """Shape of a shard, whole chunks: everything, or bands of a picture's or row's length."""
+        if self.cut is not None:
+            return self.cut[1]
         whole = [-(-max(n, 1) // c) * c for n, c in zip(self.shape, self.chunk, strict=True)]
         axis = max(0, len(whole) - 2) if len(whole) > 2 else len(whole) - 1
         step = self.chunk[axis]
@@ -184,34 +204,93 @@ class SlideMap:
         except (ValueError, KeyError) as err:
             raise CorruptStoreError(f"{self._key}/{DOCUMENT} is damaged: {err}") from err
 
-    def read(self, array: str) -> NDArray[Any]:
-        """Read one array as a whole."""
+    def layout(self, array: str) -> MapLayout:
+        """Tell how an array is cut, and its shape.
+
+        Raises:
+            StoreError: the map has no such array.
+            CorruptStoreError: its document is damaged.
+        """
         if array not in self.attributes["arrays"]:
             known = ", ".join(self.attributes["arrays"])
             raise StoreError(f"the map {self.name!r} has no array {array!r}; there are: {known}")
-        document = json.loads(self._storage.read(f"{self._key}/{array}/{DOCUMENT}"))
-        layout = MapLayout(tuple(document["shape"]), NUMPY_TYPES[document["data_type"]])
-        values = np.zeros(layout.shape, np.dtype(layout.dtype))
-        for number in layout.shards:
-            self._fill(values, "/".join([self._key, array, "c", *map(str, number)]), layout, number)
+        key = f"{self._key}/{array}/{DOCUMENT}"
+        try:
+            return MapLayout.of(json.loads(self._storage.read(key)))
+        except (ValueError, KeyError, TypeError, LookupError) as err:
+            raise CorruptStoreError(f"{key} is damaged: {err}") from err
+
+    def read(self, array: str, box: Sequence[slice] = ()) -> NDArray[Any]:
+        """Read one array as a whole, or the part in a box: a slice per axis, missing ones whole.
+
+        Only the chunks under the box are read.
+        """
+        layout = self.layout(array)
+        whole = [*box, *[slice(None)] * (len(layout.shape) - len(box))]
+        spans = [slice(*s.indices(n)[:2]) for s, n in zip(whole, layout.shape, strict=True)]
+        shape = [max(0, s.stop - s.start) for s in spans]
+        values = np.zeros(shape, np.dtype(layout.dtype))
+        if values.size:
+            for number in _shards_under(spans, layout):
+                key = "/".join([self._key, array, "c", *map(str, number)])
+                self._fill(values, key, layout, (number, spans))
         return values
 
-    def _fill(self, values: NDArray[Any], key: str, layout: MapLayout, number: Shape) -> None:
-        from numcodecs.zstd import decompress
-
-        data = self._storage.read(key)
+    def _fill(
+        self,
+        values: NDArray[Any],
+        key: str,
+        layout: MapLayout,
+        part: tuple[Shape, Sequence[slice]],
+    ) -> None:
+        """Paste the chunks of a shard that lie under the box."""
+        number, spans = part
         try:
-            index = read_index(data[-index_bytes(layout.capacity) :], layout.capacity, len(data))
+            tail = self._storage.read_range(key, -index_bytes(layout.capacity), 0)
+            index = read_index(tail, layout.capacity, self._storage.size(key))
         except CorruptStoreError as err:
             raise CorruptStoreError(f"{key}: {err}") from err
-        stored = np.dtype(layout.dtype).newbyteorder("<")
-        for box, (start, length) in zip(layout.boxes(number), index.tolist(), strict=True):
-            if start == int(MISSING):
-                raise CorruptStoreError(f"{key} lacks a chunk")
-            try:
-                plain = np.frombuffer(decompress(data[start : start + length]), stored)
-                whole = plain.reshape(layout.chunk)
-            except (RuntimeError, ValueError) as err:  # numcodecs; another length
-                raise CorruptStoreError(f"{key} holds a damaged chunk: {err}") from err
-            part = values[box]
-            part[...] = whole[tuple(slice(n) for n in part.shape)]
+        places = [
+            (box, int(start), int(start) + int(length))
+            for box, (start, length) in zip(layout.boxes(number), index.tolist(), strict=True)
+            if all(b.start < s.stop and s.start < b.stop for b, s in zip(box, spans, strict=True))
+        ]
+        if any(start == int(MISSING) for _, start, _ in places):
+            raise CorruptStoreError(f"{key} lacks a chunk")
+        starts, stops = [start for _, start, _ in places], [stop for _, _, stop in places]
+        found = self._storage.read_ranges([key] * len(places), starts, stops)
+        for (box, _, _), data in zip(places, found, strict=True):
+            _paste(values, spans, box, _decoded(data, layout, key))
+
+
+def _shards_under(spans: Sequence[slice], layout: MapLayout) -> Iterator[Shape]:
+    """Numbers of the shards that a box touches."""
+    ranges = [
+        range(s.start // n, -(-s.stop // n)) for s, n in zip(spans, layout.shard, strict=True)
+    ]
+    return itertools.product(*ranges)
+
+
+def _decoded(data: bytes, layout: MapLayout, key: str) -> NDArray[Any]:
+    from numcodecs.zstd import decompress
+
+    stored = np.dtype(layout.dtype).newbyteorder("<")
+    try:
+        return np.frombuffer(decompress(data), stored).reshape(layout.chunk)
+    except (RuntimeError, ValueError) as err:  # numcodecs; another length
+        raise CorruptStoreError(f"{key} holds a damaged chunk: {err}") from err
+
+
+def _paste(
+    values: NDArray[Any], spans: Sequence[slice], box: Sequence[slice], chunk: NDArray[Any]
+) -> None:
+    """Copy what a chunk and the box share."""
+    pairs = list(zip(spans, box, strict=True))
+    both = [(max(s.start, b.start), min(s.stop, b.stop)) for s, b in pairs]
+    into = tuple(
+        slice(a - s.start, z - s.start) for (a, z), (s, _) in zip(both, pairs, strict=True)
+    )
+    out_of = tuple(
+        slice(a - b.start, z - b.start) for (a, z), (_, b) in zip(both, pairs, strict=True)
+    )
+    values[into] = chunk[out_of]

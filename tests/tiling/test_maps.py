@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiling import maps
@@ -52,6 +52,7 @@ def test_a_large_picture_is_cut_into_bands(
     np.testing.assert_array_equal(SlideMap(store, "m").read("pixels"), ARRAYS["pixels"])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     leading=st.lists(st.integers(1, 3), max_size=2),
     last=st.lists(st.integers(1, 1500), min_size=1, max_size=2),
@@ -128,3 +129,22 @@ def test_checksums_are_those_of_the_files(store: PatchStore) -> None:
 def test_names_that_are_no_names_are_refused(store: PatchStore, name: str) -> None:
     with pytest.raises(StoreError, match="cannot name a map"):
         write_map(store, name, {"flat": ARRAYS["flat"]}, {})
+
+
+def test_a_box_is_read_without_the_rest(store: PatchStore) -> None:
+    write_map(store, "m", {"pixels": ARRAYS["pixels"], "values": ARRAYS["values"]}, {})
+    found = SlideMap(store, "m")
+    box = [slice(1, 2), slice(500, 530), slice(-20, None)]
+    np.testing.assert_array_equal(found.read("pixels", box), ARRAYS["pixels"][*box])
+    np.testing.assert_array_equal(
+        found.read("values", [slice(None), slice(65_000, 66_000)]),
+        ARRAYS["values"][:, 65_000:66_000],
+    )
+    assert found.read("pixels", [slice(0, 0)]).shape == (0, 600, 1030)
+
+
+def test_a_damaged_document_is_noticed(store: PatchStore) -> None:
+    write_map(store, "m", {"flat": ARRAYS["flat"]}, {})
+    store.storage.write("s/maps/m/flat/zarr.json", [b'{"shape": [9]}'])
+    with pytest.raises(CorruptStoreError, match=r"s/maps/m/flat/zarr\.json is damaged"):
+        SlideMap(store, "m").read("flat")

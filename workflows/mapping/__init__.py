@@ -1,0 +1,1 @@
+"""Tissue maps as files that other programs open: pictures, polygons, pyramids, areas."""
