@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +20,7 @@ from models.training.optimizers import build_optimizer
 from models.training.schedule import learning_rate, set_learning_rate
 from models.training.settings import TrainSettings
 from models.training.state import latest_state, load_state, prune_states, save_state
+from models.training.window import Window, mean_loss, mean_metrics
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -62,30 +63,6 @@ class Habits:
     stop_on_collapse: bool = True
 
 
-@dataclass
-class _Window:
-    """Sums since the last line."""
-
-    losses: list[Tensor] = field(default_factory=list)
-    metrics: list[dict[str, Tensor]] = field(default_factory=list)
-    norm: Tensor | None = None
-    waited: float = 0.0
-    started: float = field(default_factory=time.perf_counter)
-
-    def document(self) -> dict[str, Any]:
-        """Give what a resumed run needs for the same next line, as JSON values."""
-        metrics = [{name: float(x) for name, x in one.items()} for one in self.metrics]
-        return {"losses": [float(loss) for loss in self.losses], "metrics": metrics}
-
-    @classmethod
-    def of(cls, document: dict[str, Any]) -> "_Window":
-        """Read one back."""
-        metrics = [
-            {name: torch.tensor(x) for name, x in one.items()} for one in document["metrics"]
-        ]
-        return cls([torch.tensor(loss) for loss in document["losses"]], metrics)
-
-
 class Loop:
     """Trains a method from where its folder says to the end.
 
@@ -119,7 +96,7 @@ class Loop:
         self.step = int(about["step"])
         self._model, self._optimizer = fabric.setup(self.method, optimizer)
         self._guard = CollapseGuard(bad_looks=int(about["bad_looks"]))
-        self._window = _Window.of(about["window"])
+        self._window = Window.of(about["window"])
         self._epoch_loss = float(about["epoch_loss"])
         self._saved = time.monotonic()
 
@@ -175,7 +152,7 @@ class Loop:
         self._optimizer.zero_grad(set_to_none=True)
         with torch.no_grad():
             self.method.end_step(prepared, clock)
-        return _mean(found)
+        return mean_loss(found)
 
     def _clip(self) -> Tensor:
         trained = [p for p in self.method.parameters() if p.grad is not None]
@@ -206,11 +183,11 @@ class Loop:
         Raises:
             NumericsError: something is not finite; the last state that was saved is still good.
         """
-        window, self._window = self._window, _Window()
+        window, self._window = self._window, Window()
         steps = len(window.losses)
         device = self.fabric.device
         means = {"loss": torch.stack([x.to(device) for x in window.losses]).mean()}
-        means |= _mean_metrics(window.metrics, device)
+        means |= mean_metrics(window.metrics, device)
         names = sorted(means)
         values = self.fabric.all_reduce(torch.stack([means[n].float() for n in names]))
         told = dict(zip(names, values.tolist(), strict=True))  # type: ignore[union-attr]
@@ -292,7 +269,7 @@ class Loop:
         """Take up the last state, if there is one; gives what it says about the run."""
         path = latest_state(self.habits.folder, self.habits.identity)
         if path is None:
-            return {"step": 0, "bad_looks": 0, "window": _Window().document(), "epoch_loss": 0.0}
+            return {"step": 0, "bad_looks": 0, "window": Window().document(), "epoch_loss": 0.0}
         return load_state(path, self.method, optimizer)
 
 
@@ -300,20 +277,3 @@ def _step_seed(seed: int, step: int, rank: int) -> int:
     """Give a seed that no other step and no other process has."""
     drawn = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
     return int(drawn[0] >> np.uint64(1))
-
-
-def _mean(found: list[StepLoss]) -> StepLoss:
-    loss = torch.stack([one.loss for one in found]).mean()
-    metrics = _mean_metrics([one.metrics for one in found], loss.device)
-    return StepLoss(loss, metrics, found[-1].watched)
-
-
-def _mean_metrics(found: list[dict[str, Tensor]], device: torch.device) -> dict[str, Tensor]:
-    """Average by name; a metric that a step does not give is left out of that step."""
-    names = {name for one in found for name in one}
-    return {
-        name: torch.stack(
-            [one[name].detach().to(device, torch.float32) for one in found if name in one]
-        ).mean()
-        for name in names
-    }
