@@ -1,5 +1,6 @@
 """`microtome pretrain`: train an encoder without labels on the patches of archives."""
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from workflows.extras import needs
 from workflows.outcome import ALL_GOOD, INTERRUPTED, Outcome
 from workflows.pretraining.config import PretrainConfig
 from workflows.pretraining.folder import RunFolder
-from workflows.pretraining.request import job_of
+from workflows.pretraining.request import job_of, without_effect
 from workflows.progress import ProgressCallback, Update
 from workflows.training.ranks import is_first
 from workflows.version import package_version
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from workflows.training.spec import Tell
 
 __all__ = ["PretrainConfig", "run"]
+
+log = logging.getLogger(__name__)
 
 ENTRY = "models.ssl.pretraining:run"
 
@@ -41,7 +44,12 @@ def run(config: PretrainConfig, progress: ProgressCallback) -> Outcome:
         return Outcome(folder.finished | {"skipped": True})
     folder.start(config)
     follower = _Follower(progress, started)
-    found = _train(config, follower.tell)
+    for text in without_effect(config):
+        follower.note(text)
+    try:
+        found = _train(config, follower.tell)
+    finally:
+        folder.leave_if_nothing_came_of_it()
     document = _document(config, found, follower.notes, time.monotonic() - started)
     folder.finish(document)
     return Outcome(document, ALL_GOOD if found["finished"] else INTERRUPTED)
@@ -72,15 +80,19 @@ class _Follower:
         self._epochs, self._steps, self._batch = 0, 1, 1
         self.notes: list[str] = []
 
+    def note(self, text: str) -> None:
+        """Keep what a person should know, and say it at once."""
+        self.notes.append(text)
+        log.warning("%s", text)
+
     def tell(self, line: dict[str, Any]) -> None:
         """Take a line."""
-        if "step" not in line:  # of a worker of the cluster
-            self.notes.append(line["text"])
+        if line["kind"] == "note":
+            self.note(line["text"])
+        if "step" not in line:  # of a worker of the cluster, or of a folder that is taken
             return
         if line["kind"] == "start":
             self._epochs, self._steps, self._batch = line["epochs"], line["steps"], line["batch"]
-        elif line["kind"] == "note":
-            self.notes.append(line["text"])
         self._progress(
             Update(
                 slides_total=self._epochs,

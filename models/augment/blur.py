@@ -10,21 +10,23 @@ from torch import Tensor
 from models.augment.params import Bools, Floats, Ints
 from models.augment.storage import chosen_rows, put_rows
 from models.augment.taps import Taps, mix_rows, transposed
-from models.augment.view import BLUR_SIGMA_PX, BlurReach
+from models.augment.view import BlurReach
 
 NEGLIGIBLE = 5.0
-"""Sigmas from the middle beyond which a kernel is cut: less than 6e-7 of it lies there."""
+"""Sigmas from the middle beyond which less than 6e-7 of a Gaussian lies."""
 
 
-def reach_px(reach: BlurReach, side_px: int) -> int:
-    """Give the pixels from the middle of the kernel to its end.
+def kernel_ends(sigma: Floats, reach: BlurReach, side_px: int) -> Ints:
+    """Give the pixels from the middle to the end of each kernel, 0 for a sigma of 0, (N,).
 
-    `tenth`: the kernel spans a tenth of the side, as in SimCLR (23 pixels at 224). `four-sigma`:
-    4 times the largest sigma, 8 pixels. MoCo v3 blurs with PIL, whose radius is sigma and which
-    approaches the Gaussian by running means; ours is the Gaussian itself.
+    `tenth`: the kernel spans a tenth of the side, as in SimCLR (23 pixels at 224), and what is
+    negligible is left out. `four-sigma`: 4 sigma, rounded up. MoCo v3 blurs with PIL, whose radius
+    is sigma and which approaches the Gaussian by running means; ours is the Gaussian itself.
     """
-    pixels = side_px // 20 if reach == "tenth" else int(np.ceil(4 * BLUR_SIGMA_PX[1]))
-    return min(pixels, side_px - 1)
+    ends = np.minimum(np.ceil(NEGLIGIBLE * sigma), side_px // 20)
+    if reach == "four-sigma":
+        ends = np.ceil(4 * sigma)
+    return np.minimum(ends, side_px - 1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +45,16 @@ class Blur:
     mirrored: Tensor
 
     @classmethod
-    def of(cls, sigma: Floats, reach: int, side_px: int, device: torch.device) -> Self:
+    def of(cls, sigma: Floats, reach: BlurReach, side_px: int, device: torch.device) -> Self:
         """Prepare blurs.
 
         Args:
             sigma: of each picture in pixels, 0 leaves it as it is, `(N,)`.
-            reach: pixels from the middle to the end of the longest kernel.
+            reach: where kernels end.
             side_px: of the pictures.
             device: that holds them.
         """
-        ends = np.minimum(np.ceil(NEGLIGIBLE * sigma), reach).astype(np.int64)
+        ends = kernel_ends(sigma, reach, side_px)
         longest = ends.max(initial=0)
         offsets = np.arange(-longest, longest + 1)
         kernel = np.exp(-0.5 * (offsets / np.where(ends, sigma, 1)[:, None]) ** 2)

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from models.augment.blur import Blur, reach_px
+from models.augment.blur import Blur
 from models.augment.colour import grey_of, solarize
 from models.augment.jitter import Jitter
 from models.augment.params import ViewParams
@@ -34,7 +34,7 @@ class Finish:
     @classmethod
     def of(cls, law: View, params: ViewParams, side_px: int, device: torch.device) -> Self:
         """Prepare what was drawn by a law."""
-        blur = Blur.of(params.sigma, reach_px(law.blur_reach, side_px), side_px, device)
+        blur = Blur.of(params.sigma, law.blur_reach, side_px, device)
         return cls(params, Jitter.of(params, device), law.stain > 0, blur)
 
     def apply(self, pictures: Tensor, part: slice) -> Tensor:

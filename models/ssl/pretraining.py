@@ -24,7 +24,6 @@ from models.training.loop import Habits, Line, Loop, Stop
 from models.training.method import Method
 from models.training.neighbours import Neighbours, choose_rows
 from models.training.settings import TrainSettings
-from models.training.state import prune_states
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -252,7 +251,7 @@ class Pretraining:
         return Neighbours(patches, patches.labels, *rows, every=self.job.knn_epochs)
 
     def _finish(self) -> EncoderCard:
-        """Write the encoder; the states of the run are no longer needed."""
+        """Write the encoder; states stay until the run's record is written."""
         job, card = self.job, self.start_card
         told = self.chosen.document()
         patch_px = told["patch_px"]
@@ -271,9 +270,7 @@ class Pretraining:
             }
         )
         path = self.folder / ENCODER
-        stored = save_checkpoint(path, self.method.encoder, changed)
-        prune_states(self.folder, keep=0)
-        return stored
+        return save_checkpoint(path, self.method.encoder, changed)
 
 
 def _start(card: EncoderCard) -> tuple[str, ...]:

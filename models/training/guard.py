@@ -31,8 +31,8 @@ def require_finite(loss: float | Tensor, step: int, what: str = "loss") -> None:
     value = float(loss)
     if not math.isfinite(value):
         raise NumericsError(
-            f"the {what} is {value} at step {step}; the last good state is kept. Train anew with a "
-            "lower --lr, a longer --warmup-epochs or --precision float32"
+            f"the {what} is {value} at step {step}; states saved before are kept. Train anew with "
+            "a lower --lr, a longer --warmup-epochs or --precision float32"
         )
 
 
@@ -100,7 +100,7 @@ def _require_rows(rows: Tensor) -> Tensor:
     wrong = int((~rows.isfinite().all(dim=1)).sum())
     if wrong:
         raise NumericsError(
-            f"{wrong} of {len(rows)} embeddings are NaN or infinite; the last good state is kept. "
+            f"{wrong} of {len(rows)} embeddings are NaN or infinite; states saved before are kept. "
             "Train anew with a lower --lr, a longer --warmup-epochs or --precision float32"
         )
     return rows

@@ -1,15 +1,19 @@
 """The folder of a pretraining: what is in it already, its record, curves and page."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.errors import UsageError
-from workflows.pretraining.request import identity_of
+from workflows.pretraining.request import HABITS, identity_of
+from workflows.training.lock import LOCK
 
 if TYPE_CHECKING:
     from workflows.pretraining.config import PretrainConfig
+
+log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 RECORD = "run.json"
@@ -28,24 +32,35 @@ class RunFolder:
 
     def __init__(self, config: "PretrainConfig") -> None:
         self.path = Path(config.out).expanduser().absolute()
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"--out {config.out} is a file; name a folder")
         self.identity = identity_of(config)
         found = self._read(CONFIG)
+        self._is_ours = found is None
         if found is not None and found.get("identity") != self.identity:
             if not config.overwrite:
                 raise UsageError(
-                    f"{config.out} holds another pretraining; choose another --out, or --overwrite"
+                    f"{config.out} holds another pretraining ({_difference(found, config)}); "
+                    "choose another --out, or --overwrite, which removes it and its saved states"
                 )
             self._clear()
-        elif found is None and self.path.is_dir() and any(self.path.iterdir()):
+        elif found is None and self._holds_other_things():
             raise UsageError(f"{config.out} is not empty, and no pretraining; choose another --out")
         elif found is not None and config.overwrite and self.finished is not None:
             self._clear()
 
     @property
     def finished(self) -> dict[str, Any] | None:
-        """Record of the run if it came to its end."""
+        """Record of the run if it came to its end, and its encoder is there."""
         found = self._read(RECORD)
-        return found if found is not None and found["finished"] else None
+        there = (self.path / ENCODER).is_file()
+        return found if found is not None and found.get("finished") and there else None
+
+    def leave_if_nothing_came_of_it(self) -> None:
+        """Empty the folder of a run that began here and ended before anything was saved."""
+        saved = [*self.path.glob("state-*.safetensors"), *self.path.glob(ENCODER)]
+        if self._is_ours and not saved:
+            self._clear()
 
     def start(self, config: "PretrainConfig") -> None:
         """Say whose folder it is."""
@@ -64,14 +79,22 @@ class RunFolder:
         document["files"] = files
         (self.path / REPORT).write_text(render_training(document, lines), encoding="utf-8")
         self._write(RECORD, document)
+        if document["finished"]:
+            self._remove_states()
         return files
+
+    def _holds_other_things(self) -> bool:
+        return self.path.is_dir() and any(file.name != LOCK for file in self.path.iterdir())
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:
             text = (self.path / name).read_text(encoding="utf-8")
+            found: dict[str, Any] = json.loads(text)
         except FileNotFoundError:
             return None
-        found: dict[str, Any] = json.loads(text)
+        except ValueError:  # cut short: the run ends anew, from its last state
+            log.warning("%s is damaged, and not heeded", self.path / name)
+            return {} if name == CONFIG else None
         return found
 
     def _write(self, name: str, document: dict[str, Any]) -> None:
@@ -83,6 +106,18 @@ class RunFolder:
         """Remove what a run writes, and nothing else."""
         for name in (CONFIG, RECORD, METRICS, CURVES, REPORT, ENCODER):
             (self.path / name).unlink(missing_ok=True)
+        self._remove_states()
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+
+    def _remove_states(self) -> None:
         for state in self.path.glob("state-*.safetensors"):
             state.unlink()
-        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+
+
+def _difference(found: dict[str, Any], config: "PretrainConfig") -> str:
+    """Name the options that differ."""
+    if not found:
+        return f"its {CONFIG} is damaged"
+    asked = config.model_dump(mode="json", exclude=set(HABITS))
+    names = [name for name in asked if found.get(name) != asked[name]]
+    return f"with another {', '.join('--' + name.replace('_', '-') for name in names)}"

@@ -37,6 +37,26 @@ SETTINGS = (
 )
 """Options of the method, fields of `MethodSettings` of the same name."""
 
+_TWIN = {"temperature", "momentum", "queue"}
+_NEAR = {*_TWIN, "positives", "plain_epochs"}
+USED = {
+    "simclr": {"temperature", "simclr_head"},
+    "mocov3": _TWIN,
+    "ops": _TWIN,
+    "srcl": {*_NEAR, "pool"},
+    "nsam": {*_NEAR, "rule"},
+    "ds": {*_NEAR, "pool", "ds_mode", "ds_threshold", "ds_action"},
+}
+"""Which of these each method heeds; methods that are not named heed none."""
+
+
+def without_effect(config: PretrainConfig) -> list[str]:
+    """Name the options that were given and that the method does not heed."""
+    given = [name for name in SETTINGS if getattr(config, name) is not None]
+    idle = [name for name in given if name not in USED.get(config.method, set())]
+    return [f"--{name.replace('_', '-')} has no effect on {config.method}" for name in idle]
+
+
 HABITS = (
     "out",
     "precision",

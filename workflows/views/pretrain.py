@@ -17,7 +17,7 @@ def pretrain(document: Document) -> "Iterator[RenderableType]":
         yield plain("finished before: nothing to do")
     yield plain(
         f"{config['method']:<8} {plural(data['patches'], 'patch')} of "
-        f"{plural(data['slides'], 'slide')}, {document['training']['epochs']} epochs of "
+        f"{plural(data['slides'], 'slide')}, {plural(document['training']['epochs'], 'epoch')} of "
         f"{document['steps'] // document['training']['epochs']} steps in "
         f"{duration(document['wall_seconds'])}"
     )

@@ -1,5 +1,7 @@
 """One patch at a time, with torchvision's functions, as the drawn parameters say."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -68,9 +70,10 @@ def finished(image: Tensor, drawn: ViewParams, row: int, law: View) -> Tensor:
             image = JITTERS[operation](image, float(drawn.factors[row, operation]))
     if drawn.grey[row]:
         image = tv.rgb_to_grayscale(image, 3)
-    kernel = 17 if law.blur_reach == "four-sigma" else 2 * (image.shape[-1] // 20) + 1
-    if drawn.sigma[row] > 0 and kernel > 1:
-        image = tv.gaussian_blur(image, [kernel, kernel], [float(drawn.sigma[row])] * 2)
+    sigma, side = float(drawn.sigma[row]), image.shape[-1]
+    kernel = 2 * (side // 20 if law.blur_reach == "tenth" else math.ceil(4 * sigma)) + 1
+    if sigma > 0 and kernel > 1:
+        image = tv.gaussian_blur(image, [kernel, kernel], [sigma, sigma])
     if drawn.solarized[row]:
         image = tv.solarize(image, 0.5)
     return tv.normalize(image, list(MEAN), list(STD))

@@ -107,9 +107,53 @@ def test_a_folder_of_another_run_is_refused_and_overwritten_when_asked(
     assert pretrain(tmp_path / "run", "simclr", "--epochs", 1).code == 0
     refused = pretrain(tmp_path / "run", "simclr", "--epochs", 2)
     assert refused.code == USAGE
-    assert "holds another pretraining" in refused.err
+    assert "holds another pretraining (with another --epochs)" in refused.err
     assert pretrain(tmp_path / "run", "simclr", "--epochs", 2, "--overwrite").code == 0
     assert json.loads((tmp_path / "run" / "config.json").read_text())["epochs"] == 2
+
+
+def test_a_finished_run_whose_encoder_or_record_is_gone_is_done_again(
+    pretrain: Pretrain, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = pretrain(tmp_path / "run", "simclr", "--epochs", 1)
+    (tmp_path / "run" / "encoder.safetensors").unlink()
+    second = pretrain(tmp_path / "run", "simclr", "--epochs", 1)
+    assert not second.document["skipped"]
+    assert second.document["card"] == first.document["card"]
+    (tmp_path / "run" / "run.json").write_text('{"finished": tr')
+    third = pretrain(tmp_path / "run", "simclr", "--epochs", 1)
+    assert third.code == 0
+    assert "run.json is damaged" in caplog.text
+    assert third.document["card"] == first.document["card"]
+
+
+def test_a_request_that_is_refused_leaves_the_folder_free_for_the_right_one(
+    pretrain: Pretrain, tmp_path: Path
+) -> None:
+    refused = pretrain(tmp_path / "run", "simclr", "--split", "nowhere")
+    assert refused.code == USAGE
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {"training.lock"}
+    diverged = pretrain(
+        *(tmp_path / "run", "simclr", "--epochs", 2, "--lr", 1e30, "--log-steps", 1),
+        *("--warmup-epochs", 0),
+    )
+    assert diverged.code == USAGE
+    assert "lower --lr" in diverged.err
+    assert pretrain(tmp_path / "run", "simclr", "--epochs", 1).code == 0
+
+
+def test_a_file_is_no_folder(pretrain: Pretrain, tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    refused = pretrain(tmp_path / "run", "simclr", "--epochs", 1)
+    assert refused.code == USAGE
+    assert "is a file; name a folder" in refused.err
+
+
+def test_options_that_a_method_does_not_heed_are_named(pretrain: Pretrain, tmp_path: Path) -> None:
+    ran = pretrain(tmp_path / "run", "rotnet", "--epochs", 1, "--queue", 8, "--temperature", 0.1)
+    notes = "; ".join(ran.document["notes"])
+    assert "--queue has no effect on rotnet" in notes
+    assert "--temperature has no effect on rotnet" in notes
 
 
 def test_a_folder_with_other_things_is_left_alone(pretrain: Pretrain, tmp_path: Path) -> None:
