@@ -39,10 +39,11 @@ lint: $(TESTED)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# An older version of a tool that reads what we write: both must.
-CONSUMERS := $(VENV)/consumers/torchmil-1.0.1
+# An older version of a tool that reads what we write, as both must; and a library that a loss is checked
+# against, without what it needs for training.
+CONSUMERS := $(VENV)/consumers/torchmil-1.0.1 $(VENV)/consumers/lightly-1.6.0
 $(CONSUMERS): $(TESTED)
-	$(BIN)/python -m pip install --quiet --no-deps --target $@ torchmil==1.0.1
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ $(subst -,==,$(notdir $@))
 	@touch $@
 
 test: lint $(CONSUMERS)
