@@ -1,11 +1,12 @@
 """A tiny archive with labels, patients and splits, imported from images like a person's."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from workflows import cli
@@ -48,6 +49,15 @@ def import_table(table: Path, archive: Path) -> Path:
     words = ["import", "patches", table, "--out", archive, "--pictures", 0, "--quiet"]
     assert cli.run([str(word) for word in words]) == 0
     return archive
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """With several threads sums are rounded in another order from one process to the next."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
