@@ -87,7 +87,7 @@ def run(config: TileConfig, progress: ProgressCallback) -> Outcome:
 
 
 def _is_small(sources: "Sequence[SlideSource]") -> bool:
-    """Whether there is one slide, in one small file; a cluster starts in a second or two."""
+    """Whether there is one slide, in one small file; a cluster takes a second to start."""
     if len(sources) != 1:
         return False
     path = Path(sources[0].location)

@@ -5,6 +5,7 @@ and the operations that only it has.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from models.augment.view import Recipe, View
@@ -23,16 +24,7 @@ _MOCO = View(
     blur=1.0,
     blur_reach="four-sigma",
 )
-_MOCO_SECOND = View(
-    crop=CROP,
-    flip=LEFT_RIGHT,
-    jitter=(0.4, 0.4, 0.2, 0.1),
-    jitter_share=0.8,
-    grey=0.2,
-    blur=0.1,
-    blur_reach="four-sigma",
-    solarize=0.2,
-)
+_MOCO_SECOND = replace(_MOCO, blur=0.1, solarize=0.2)
 _SIMCLR = View(
     crop=CROP,
     flip=LEFT_RIGHT,
@@ -42,7 +34,7 @@ _SIMCLR = View(
     blur=0.5,
 )
 _ROTATION = View(crop=CROP, flip=LEFT_RIGHT)
-_ROTATION_JITTER = View(crop=CROP, flip=LEFT_RIGHT, jitter=(0.8, 0.8, 0.8, 0.2), jitter_share=0.8)
+_ROTATION_JITTER = replace(_ROTATION, jitter=_SIMCLR.jitter, jitter_share=_SIMCLR.jitter_share)
 
 _WSSS_SEG = View(flip=LEFT_RIGHT, blur=0.5, blur_sigma_px=(0.0, 1.0), blur_reach="four-sigma")
 """Left-right and a blur of PIL, whose radius is sigma (METHODS 10.5, source)."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from models.augment import open_preset
@@ -102,6 +103,7 @@ class Pretraining:
         self.encoder = open_encoder(job.encoder, job.weights, input_px=job.input_px)
         self.start_card = self.encoder.card
         self.settings = self._training_settings()
+        self.method_settings = self._method_settings()
         self.method = self._new_method(self.encoder)
 
     def run(self, tell: Callable[[Line], None], stop: Stop) -> dict[str, Any]:
@@ -177,10 +179,8 @@ class Pretraining:
 
     def _new_method(self, encoder: Encoder) -> Method:
         job, known = self.job, self.chosen.patches.label_names
-        settings = self._method_settings()
-        check_sampler(
-            self.recipe, settings, job.sampler, per_slide=job.per_slide, slides=self._slides()
-        )
+        settings, slides = self.method_settings, len(np.unique(self.chosen.slides))
+        check_sampler(self.recipe, settings, job.sampler, per_slide=job.per_slide, slides=slides)
         method: Method = self.recipe.make(encoder, settings, classes=len(known), seed=job.seed)
         synchronize_batchnorm(method, self.fabric.device)
         if job.compile:
@@ -199,9 +199,6 @@ class Pretraining:
         except ValueError as err:
             raise DataError(f"{self.job.method}: {err}") from err
 
-    def _slides(self) -> int:
-        return len(set(self.chosen.slides.tolist()))
-
     def _feed(self) -> Feed:
         job, card = self.job, self.start_card
         sampling = Sampling(
@@ -215,8 +212,8 @@ class Pretraining:
         options: dict[str, Any] = {"side_px": card.input_px, "mean": card.mean, "std": card.std}
         if job.crop_min is not None:
             options["crop_min"] = job.crop_min
-        if self._method_settings().jitter is not None:
-            options["strength"] = self._method_settings().jitter
+        if self.method_settings.jitter is not None:
+            options["strength"] = self.method_settings.jitter
         preset = open_preset(
             self.recipe.preset,
             **options | dict(self.recipe.preset_options),

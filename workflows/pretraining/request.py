@@ -19,6 +19,7 @@ TRAINING = {
     "warmup_epochs": "warmup_epochs",
     "scale_lr": "scale_lr",
     "constant_lr": "constant_lr",
+    "accumulate": "accumulate",
 }
 """Options of the optimisation, and the fields of `TrainSettings` that they fill."""
 
@@ -73,7 +74,6 @@ HABITS = (
 )
 """Options that a run may be taken up again with another value of."""
 
-
 PASSED = (
     *("input_px", "crop_min", "d4", "stain", "sampler", "per_slide", "split", "fraction"),
     *("fraction_unit", "stratify", "seed", "precision", "device", "workers", "compile"),
@@ -95,7 +95,6 @@ def job_of(config: PretrainConfig) -> dict[str, Any]:
     encoder, weights = _start(config, recipe)
     training = {name: getattr(config, option) for option, name in TRAINING.items()}
     settings = {name: getattr(config, name) for name in SETTINGS}
-    given = {name for name in config.model_fields_set if getattr(config, name) is not None}
     return {
         "archives": [_absolute(archive) for archive in config.archives],
         "folder": str(Path(config.out).expanduser().absolute()),
@@ -104,8 +103,7 @@ def job_of(config: PretrainConfig) -> dict[str, Any]:
         "encoder": encoder,
         "weights": weights,
         "name": config.name or "",
-        "training": {name: value for name, value in training.items() if value is not None}
-        | ({"accumulate": config.accumulate} if "accumulate" in given else {}),
+        "training": {name: value for name, value in training.items() if value is not None},
         "settings": {name: value for name, value in settings.items() if value is not None},
         **{name: getattr(config, name) for name in PASSED},
         "fraction_seed": config.seed if config.fraction_seed is None else config.fraction_seed,
