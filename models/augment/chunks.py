@@ -9,8 +9,8 @@ import torch
 from models.augment.hue import HueShift
 from models.augment.params import HUE, Ints, ViewParams
 
-CPU_BYTES_PER_THREAD = 2_500_000
-"""Of the pictures of a portion: a few of these fit the caches of a core."""
+CPU_BYTES = 5_000_000
+"""Of the pictures of a portion: a few of these fit the caches of a core, and a core has one."""
 
 GPU_BYTES = 256 * 2**20
 """Of the pictures of a portion; about five times as much is in use."""
@@ -65,6 +65,5 @@ def hue_position(params: ViewParams) -> Ints:
 
 
 def _portion(side_px: int, device: torch.device) -> int:
-    threads = torch.get_num_threads()
-    most = CPU_BYTES_PER_THREAD * threads if device.type == "cpu" else GPU_BYTES
+    most = CPU_BYTES if device.type == "cpu" else GPU_BYTES
     return max(1, most // (12 * side_px**2))

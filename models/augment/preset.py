@@ -13,6 +13,7 @@ from models.augment.geometry import Resampler, Turner
 from models.augment.masks import move_masks
 from models.augment.params import Params, ViewParams
 from models.augment.storage import keep_freed_memory, new_pictures, put_pictures
+from models.augment.threads import each_part
 from models.augment.view import Recipe, View
 
 
@@ -79,8 +80,11 @@ class Preset:
         portions = Portions.of(drawn, self.side_px, pixels.device)
         cutter = Resampler.of(pixels, drawn.rows(portions.order), portions, self.side_px)
         upright = new_pictures(len(pixels), self.side_px, pixels.device)
-        for part in portions.parts:
+
+        def work(part: slice) -> None:
             put_pictures(upright, portions.order[part], cutter.cut(part), cutter.lying[part])
+
+        each_part(work, portions.parts, pixels.device)
         return upright
 
     def _view(self, law: View, drawn: ViewParams, pixels: Tensor, upright: Tensor | None) -> Tensor:
@@ -96,9 +100,12 @@ class Preset:
         scale = 1 / torch.tensor(self.std, device=pixels.device)[:, None, None]
         offset = -torch.tensor(self.mean, device=pixels.device)[:, None, None] * scale
         lying = cutter.lying ^ finish.blur.transposes
-        for part in portions.parts:
+
+        def work(part: slice) -> None:
             pictures = finish.apply(cutter.cut(part), part).mul_(scale).add_(offset)
             put_pictures(out, portions.order[part], pictures, lying[part])
+
+        each_part(work, portions.parts, pixels.device)
         return out
 
     def _check(self, pixels: Tensor, params: Params) -> None:

@@ -67,6 +67,7 @@ def test_simclr_is_trained_as_in_the_breast_study(tmp_path: Path) -> None:
         "weight_decay": 1e-4,
         "scale_lr": False,
         "constant_lr": True,
+        "accumulate": 1,
     }
     assert job["settings"] == {"temperature": 0.07, "simclr_head": "plain"}
     assert (job["weights"], job["seed"], job["split"]) == ("random:3", 3, "train")
