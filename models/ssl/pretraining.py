@@ -1,39 +1,33 @@
 """Pretrain an encoder: from a job to a checkpoint with its card."""
 
-import logging
-import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from models.augment import open_preset
 from models.dist import synchronize_batchnorm
 from models.encoders import Encoder, EncoderCard, open_encoder, save_checkpoint
-from models.errors import DataError, EncoderError
+from models.errors import DataError
 from models.ssl.job import PretrainJob
 from models.ssl.patches import Chosen, choose
 from models.ssl.settings import MethodSettings
 from models.ssl.table import METHODS, Recipe, check_sampler
+from models.training.fabric import new_fabric, usual_workers
 from models.training.feed import Feed, Sampling, Share
-from models.training.journal import Journal
 from models.training.loop import Habits, Line, Loop, Stop
 from models.training.method import Method
 from models.training.neighbours import Neighbours, choose_rows
-from models.training.settings import TrainSettings
+from models.training.session import Session
+from models.training.settings import TrainSettings, fit_batch
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 ENCODER = "encoder.safetensors"
 """File of the trained encoder in the folder of a run."""
-
-MOST_WORKERS = 8
-"""Reading processes of one training process by default."""
 
 
 def run(document: dict[str, Any], tell: Callable[[Line], None], stop: Stop) -> dict[str, Any]:
@@ -53,37 +47,8 @@ def run(document: dict[str, Any], tell: Callable[[Line], None], stop: Stop) -> d
         EncoderError: there is no such encoder.
     """
     job = PretrainJob.of(document)
-    fabric = new_fabric(job)
+    fabric = new_fabric(job.device, job.precision)
     return Pretraining(fabric, job).run(tell, stop)
-
-
-def new_fabric(job: PretrainJob) -> "Fabric":
-    """Set up the device, the number format and, under torchrun, the other processes.
-
-    Raises:
-        EncoderError: a GPU is asked for, and there is none.
-    """
-    from lightning_fabric import Fabric
-
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it tells of every process
-    there = torch.cuda.is_available()
-    if job.device == "cuda" and not there:
-        raise EncoderError("--device cuda: torch finds no GPU here; use --device auto or cpu")
-    on_gpu = there and job.device != "cpu"
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    bf16 = job.precision == "bf16" or (
-        job.precision == "auto" and on_gpu and torch.cuda.is_bf16_supported()
-    )
-    fabric = Fabric(
-        accelerator="cuda" if on_gpu else "cpu",
-        devices=processes,
-        num_nodes=world // processes,
-        strategy="ddp" if world > 1 else "auto",
-        precision="bf16-mixed" if bf16 else "32-true",
-    )
-    fabric.launch()
-    return fabric
 
 
 class Pretraining:
@@ -108,56 +73,21 @@ class Pretraining:
 
     def run(self, tell: Callable[[Line], None], stop: Stop) -> dict[str, Any]:
         """Train to the end, or until it is asked to stop."""
-        started = time.monotonic()
-        journal: Journal | None = None
-
-        def write(line: Line) -> None:
-            if journal is not None:
-                journal.write(line)
-            tell(line)
-
+        session = Session(self.folder, tell)
         loop = Loop(
             self.fabric,
             self.method,
             self._feed(),
             self.settings,
             self._habits(),
-            tell=write,
+            tell=session.write,
             judge=self._judge(),
         )
-        if self.fabric.is_global_zero:
-            journal = Journal(self.folder, loop.step)
-        for text in self.notes:
-            write({"kind": "note", "step": loop.step, "text": text})
-        write(self._start_line(loop))
-        try:
-            finished = loop.run(stop)
-        finally:
-            if journal is not None:
-                journal.close()
-        card = self._finish() if finished and self.fabric.is_global_zero else None
+        found = session.run(loop, self.chosen.document(), self.notes, stop)
+        card = self._finish() if found["finished"] and self.fabric.is_global_zero else None
         self.fabric.barrier()
-        return {
-            "finished": finished,
-            "step": loop.step,
-            "steps": loop.steps,
-            "seconds": round(time.monotonic() - started, 3),
-            "card": None if card is None else card.document(),
-            "data": self.chosen.document(),
-            "training": {name: getattr(self.settings, name) for name in self.settings.__slots__},
-            "device": _device_name(self.fabric.device),
-            "processes": self.fabric.world_size,
-        }
-
-    def _start_line(self, loop: Loop) -> Line:
-        return {
-            "kind": "start",
-            "step": loop.step,
-            "steps": loop.steps,
-            "epochs": self.settings.epochs,
-            "batch": self.settings.batch,
-            **self.chosen.document(),
-        }
+        told = None if card is None else card.document()
+        return found | {"card": told, "data": self.chosen.document()}
 
     def _training_settings(self) -> TrainSettings:
         """Give the method's settings with what was asked for; the batch fits the data."""
@@ -169,13 +99,9 @@ class Pretraining:
         unit = self.fabric.world_size * settings.accumulate
         if self.job.sampler == "k-per-slide":
             unit *= self.job.per_slide
-        batch = min(settings.batch, len(self.chosen.rows)) // unit * unit
-        if batch != settings.batch and batch > 0:
-            self.notes.append(
-                f"the batch is {batch}, not {settings.batch}: a multiple of {unit}, and no more "
-                f"than the {len(self.chosen.rows):,} patches"
-            )
-        return replace(settings, batch=max(batch, unit))
+        fitted, notes = fit_batch(settings, len(self.chosen.rows), unit)
+        self.notes += notes
+        return fitted
 
     def _new_method(self, encoder: Encoder) -> Method:
         job, known = self.job, self.chosen.patches.label_names
@@ -221,9 +147,9 @@ class Pretraining:
             stain=job.stain,
         )
         share = Share(self.fabric.global_rank, self.fabric.world_size, self.settings.accumulate)
-        device, workers = self.fabric.device, self.job.workers
+        device, workers = self.fabric.device, job.workers
         if workers is None:
-            workers = min(MOST_WORKERS, (os.cpu_count() or 1) - 1) if device.type == "cuda" else 0
+            workers = usual_workers(device)
         return Feed(self.chosen.patches, sampling, preset, share, device, workers)
 
     def _habits(self) -> Habits:
@@ -282,7 +208,3 @@ def _plain(name: str) -> str:
     for method in METHODS:
         name = name.removesuffix(f"-{method}")
     return name
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -36,7 +36,12 @@ class Judge(Protocol):
     """Scores what is trained in the middle of training; None where it has nothing to say.
 
     The method is the one that the loop trains, so a judge may ask for the kind that it knows.
+
+    Attributes:
+        name: of the score in the lines of epochs.
     """
+
+    name: ClassVar[str]
 
     def __call__(self, method: Any, epoch: int) -> float | None:
         """Give a score, higher is better."""
@@ -212,9 +217,9 @@ class Loop:
 
     def _end_epoch(self, clock: Clock) -> None:
         health = self._guard.health
-        score = None
+        score: Line = {}
         if self._judge is not None and self.fabric.is_global_zero:
-            score = self._judge(self.method, clock.epoch)
+            score[self._judge.name] = self._judge(self.method, clock.epoch)
         self._tell(
             {
                 "kind": "epoch",
@@ -223,7 +228,7 @@ class Loop:
                 "loss": self._epoch_loss / self.feed.sampling.steps_per_epoch,
                 "std_of_best": health.std_of_best,
                 "effective_rank": health.effective_rank,
-                "knn": score,
+                **score,
             }
         )
         self._epoch_loss = 0.0

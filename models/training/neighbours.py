@@ -1,6 +1,7 @@
 """Nearest neighbours in the middle of training, where patches have labels (METHODS 2.7)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ class Neighbours:
         judged: patches whose labels are asked for, (m,).
         every: epochs from one score to the next.
     """
+
+    name: ClassVar[str] = "knn"
 
     patches: Readable
     labels: NDArray[np.integer]

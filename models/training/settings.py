@@ -1,6 +1,6 @@
 """How a network is trained: plain values, no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 OptimizerName = Literal["adamw", "adam", "lars", "sgd"]
@@ -40,3 +40,15 @@ class TrainSettings:
     poly: float | None = None
     momentum: float = 0.9
     clip: float | None = None
+
+
+def fit_batch(settings: TrainSettings, patches: int, unit: int) -> tuple[TrainSettings, list[str]]:
+    """Make the batch a multiple of `unit`, and no larger than the data; also say so."""
+    batch = min(settings.batch, patches) // unit * unit
+    if batch in (0, settings.batch):
+        return replace(settings, batch=max(batch, unit)), []
+    told = (
+        f"the batch is {batch}, not {settings.batch}: a multiple of {unit}, and no more than the "
+        f"{patches:,} patches"
+    )
+    return replace(settings, batch=batch), [told]

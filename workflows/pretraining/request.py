@@ -1,11 +1,10 @@
-"""From the config of a pretraining to what training takes, and the identity of the run."""
+"""From the config of a pretraining to what training takes."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.pretraining.config import PretrainConfig
+from workflows.training.folder import Kind
 
 if TYPE_CHECKING:
     from models.ssl.table import Recipe
@@ -74,17 +73,13 @@ HABITS = (
 )
 """Options that a run may be taken up again with another value of."""
 
+KIND = Kind("pretraining", "encoder.safetensors", HABITS, "models.ssl.pretraining:run")
+
 PASSED = (
     *("input_px", "crop_min", "d4", "stain", "sampler", "per_slide", "split", "fraction"),
     *("fraction_unit", "stratify", "seed", "precision", "device", "workers", "compile"),
 )
 """Options that training takes as they are."""
-
-
-def identity_of(config: PretrainConfig) -> str:
-    """Hash all that makes a run what it is, 16 hex digits."""
-    asked = config.model_dump(mode="json", exclude=set(HABITS))
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def job_of(config: PretrainConfig) -> dict[str, Any]:
@@ -98,7 +93,7 @@ def job_of(config: PretrainConfig) -> dict[str, Any]:
     return {
         "archives": [_absolute(archive) for archive in config.archives],
         "folder": str(Path(config.out).expanduser().absolute()),
-        "identity": identity_of(config),
+        "identity": KIND.identity(config),
         "method": config.method,
         "encoder": encoder,
         "weights": weights,

@@ -14,7 +14,7 @@ from workflows.beside import write_file
 from workflows.reporting import lines as drawings
 from workflows.reporting import training_facts as facts
 from workflows.reporting.html import new_environment
-from workflows.reporting.training_curves import Line, Panel, panels_of
+from workflows.reporting.training_curves import SCORES, Line, Panel, panels_of
 from workflows.units import duration, plural
 from workflows.version import package_version
 
@@ -78,6 +78,7 @@ def render_training(document: Mapping[str, Any], lines: Sequence[Line]) -> str:
         lines: of `metrics.jsonl`.
     """
     end = _end(lines)
+    epochs = [line for line in lines if line["kind"] == "epoch"]
     return (
         new_environment(FILTERS)
         .get_template("training.html.j2")
@@ -87,9 +88,11 @@ def render_training(document: Mapping[str, Any], lines: Sequence[Line]) -> str:
             warnings=facts.warnings(document, lines),
             keys=facts.keys(document, lines),
             drawings=[(panel.heading, _svg(panel, end)) for panel in panels_of(lines)],
-            epochs=[line for line in lines if line["kind"] == "epoch"],
+            epochs=epochs,
+            scores=[s for s in SCORES if any(line.get(s.key) is not None for line in epochs)],
             events=facts.events(lines),
             tables=facts.tables(document),
+            advice=Markup(facts.advice(document)),
             version=package_version("microtome") or "",
         )
     )

@@ -26,6 +26,29 @@ MOST_WAITING = 0.05
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """What an epoch is judged by.
+
+    Attributes:
+        key: in the lines.
+        name: in tables.
+        small: print beside it.
+        curve: heading of its drawing.
+    """
+
+    key: str
+    name: str
+    small: str
+    curve: str
+
+
+SCORES = (
+    Score("knn", "Nearest neighbours", "balanced accuracy", "Balanced accuracy of neighbours"),
+    Score("miou", "Validation mIoU", "of the last epoch", "Mean IoU of validation patches"),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Curve:
     """Points by step; a faint one is drawn thin below its companion."""
 
@@ -57,7 +80,7 @@ def panels_of(lines: Sequence[Line]) -> list[Panel]:
     found = [
         _panel("Loss, and its moving mean", _smoothed(_points(steps, "loss"))),
         _panel("Learning rate", _single(_points(steps, "lr")), low=0.0),
-        _panel("Balanced accuracy of neighbours", _single(_points(epochs, "knn")), y=WHOLE),
+        *(_panel(score.curve, _single(_points(epochs, score.key)), y=WHOLE) for score in SCORES),
         _panel(
             "Spread of embeddings, 1 at best",
             _single(_points(epochs, "std_of_best")),

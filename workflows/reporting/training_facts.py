@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 from typing import Any
 
-from workflows.reporting.training_curves import Line
+from workflows.reporting.training_curves import SCORES, Line
 from workflows.units import duration, plural
 
 Document = Mapping[str, Any]
@@ -40,12 +40,21 @@ def keys(document: Document, lines: Sequence[Line]) -> list[tuple[str, str, str]
             decimals(_last(epochs or steps, "loss")),
             "of the last epoch" if epochs else "",
         ),
-        ("Nearest neighbours", decimals(_last(epochs, "knn")), "balanced accuracy"),
+        *((one.name, decimals(_last(epochs, one.key)), one.small) for one in SCORES),
         ("Spread", decimals(_last(epochs, "std_of_best")), "of embeddings, 1 at best"),
         ("Patches per second", count(_middle(steps, "patches_per_s")), _waiting(steps)),
         ("Time", _time(document), str(document.get("device") or "")),
     ]
     return [(name, value, small) for name, value, small in found if value]
+
+
+def advice(document: Document) -> str:
+    """Say what shows whether it is any good, HTML."""
+    if (document.get("card") or {}).get("role"):
+        return "What it is worth is told by <code>microtome segment evaluate</code>."
+    return (
+        "A falling loss does not show that an encoder is good; <code>microtome probe</code> does."
+    )
 
 
 def _of(data: Mapping[str, Any]) -> str:

@@ -1,17 +1,16 @@
-"""The folder of a pretraining: what is in it already, its record, curves and page."""
+"""The folder of a training: what is in it already, its record, curves and page."""
 
+import hashlib
 import json
 import logging
 import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from workflows.errors import UsageError
-from workflows.pretraining.request import HABITS, identity_of
 from workflows.training.lock import LOCK
-
-if TYPE_CHECKING:
-    from workflows.pretraining.config import PretrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +19,56 @@ RECORD = "run.json"
 METRICS = "metrics.jsonl"
 CURVES = "curves.png"
 REPORT = "report.html"
-ENCODER = "encoder.safetensors"
+
+
+class TrainConfig(Protocol):
+    """What every training is asked for; configs of workflows have more."""
+
+    @property
+    def out(self) -> str:
+        """Folder of the run."""
+
+    @property
+    def overwrite(self) -> bool:
+        """Replace another run that the folder holds."""
+
+    @property
+    def scheduler(self) -> str | None:
+        """Address of a Dask scheduler."""
+
+    @property
+    def processes(self) -> int | None:
+        """Processes that share the training."""
+
+    def model_dump(self, *, mode: str = ..., exclude: set[str] | None = ...) -> dict[str, Any]:
+        """Give the values by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What sets one kind of training apart from another.
+
+    Attributes:
+        noun: what it is called.
+        product: name of the file that comes of it.
+        habits: options that a run may be taken up again with another value of.
+        entry: function that trains, `module:function`.
+    """
+
+    noun: str
+    product: str
+    habits: Collection[str]
+    entry: str
+
+    def identity(self, config: TrainConfig) -> str:
+        """Hash all that makes a run what it is, 16 hex digits."""
+        asked = config.model_dump(mode="json", exclude=set(self.habits))
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def product_name(self) -> str:
+        """What the product is called in records: its file's name without the ending."""
+        return Path(self.product).stem
 
 
 class RunFolder:
@@ -30,22 +78,23 @@ class RunFolder:
         UsageError: it holds another run, or things that are none.
     """
 
-    def __init__(self, config: "PretrainConfig") -> None:
+    def __init__(self, config: TrainConfig, kind: Kind) -> None:
+        self._kind = kind
         self.path = Path(config.out).expanduser().absolute()
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {config.out} is a file; name a folder")
-        self.identity = identity_of(config)
+        self.identity = kind.identity(config)
         found = self._read(CONFIG)
         self._is_ours = found is None
         if found is not None and found.get("identity") != self.identity:
             if not config.overwrite:
                 raise UsageError(
-                    f"{config.out} holds another pretraining ({_difference(found, config)}); "
+                    f"{config.out} holds another {kind.noun} ({self._difference(found, config)}); "
                     "choose another --out, or --overwrite, which removes it and its saved states"
                 )
             self._clear()
         elif found is None and self._holds_other_things():
-            raise UsageError(f"{config.out} is not empty, and no pretraining; choose another --out")
+            raise UsageError(f"{config.out} is not empty, and no {kind.noun}; choose another --out")
         elif found is not None and config.overwrite and self.finished is not None:
             self._clear()
 
@@ -53,16 +102,16 @@ class RunFolder:
     def finished(self) -> dict[str, Any] | None:
         """Record of the run if it came to its end, and its encoder is there."""
         found = self._read(RECORD)
-        there = (self.path / ENCODER).is_file()
+        there = (self.path / self._kind.product).is_file()
         return found if found is not None and found.get("finished") and there else None
 
     def leave_if_nothing_came_of_it(self) -> None:
         """Empty the folder of a run that began here and ended before anything was saved."""
-        saved = [*self.path.glob("state-*.safetensors"), *self.path.glob(ENCODER)]
+        saved = [*self.path.glob("state-*.safetensors"), *self.path.glob(self._kind.product)]
         if self._is_ours and not saved:
             self._clear()
 
-    def start(self, config: "PretrainConfig") -> None:
+    def start(self, config: TrainConfig) -> None:
         """Say whose folder it is."""
         self._write(CONFIG, {"identity": self.identity, **config.model_dump(mode="json")})
 
@@ -75,7 +124,7 @@ class RunFolder:
         names = {"config": CONFIG, "metrics": METRICS, "curves": CURVES, "report": REPORT}
         files = {kind: str(self.path / name) for kind, name in names.items()}
         if document["finished"]:
-            files["encoder"] = str(self.path / ENCODER)
+            files[self._kind.product_name] = str(self.path / self._kind.product)
         document["files"] = files
         (self.path / REPORT).write_text(render_training(document, lines), encoding="utf-8")
         self._write(RECORD, document)
@@ -104,7 +153,7 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Remove what a run writes, and nothing else."""
-        for name in (CONFIG, RECORD, METRICS, CURVES, REPORT, ENCODER):
+        for name in (CONFIG, RECORD, METRICS, CURVES, REPORT, self._kind.product):
             (self.path / name).unlink(missing_ok=True)
         self._remove_states()
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
@@ -113,11 +162,10 @@ class RunFolder:
         for state in self.path.glob("state-*.safetensors"):
             state.unlink()
 
-
-def _difference(found: dict[str, Any], config: "PretrainConfig") -> str:
-    """Name the options that differ."""
-    if not found:
-        return f"its {CONFIG} is damaged"
-    asked = config.model_dump(mode="json", exclude=set(HABITS))
-    names = [name for name in asked if found.get(name) != asked[name]]
-    return f"with another {', '.join('--' + name.replace('_', '-') for name in names)}"
+    def _difference(self, found: dict[str, Any], config: TrainConfig) -> str:
+        """Name the options that differ."""
+        if not found:
+            return f"its {CONFIG} is damaged"
+        asked = config.model_dump(mode="json", exclude=set(self._kind.habits))
+        names = [name for name in asked if found.get(name) != asked[name]]
+        return f"with another {', '.join('--' + name.replace('_', '-') for name in names)}"
