@@ -58,8 +58,10 @@ class Rates:
     seen: deque[tuple[float, int, int, float]] = field(default_factory=deque)
 
     def add(self, update: Update) -> None:
-        """Take note of an update."""
+        """Take note of an update; an earlier clock is that of a new piece of work."""
         work = share_done(update)
+        if self.seen and update.elapsed_s < self.seen[-1][0]:
+            self.seen.clear()
         self.seen.append((update.elapsed_s, update.patches_done, update.bytes_done, work))
         while len(self.seen) > 2 and self.seen[-1][0] - self.seen[0][0] > WINDOW_S:
             self.seen.popleft()

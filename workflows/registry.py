@@ -133,6 +133,43 @@ WORKFLOWS: dict[str, Workflow] = {
         "Predict slides; store attention as maps.",
         "mil.predict",
     ),
+    "map": Workflow(
+        "workflows.map",
+        "MapConfig",
+        "Map the tissue of whole slides.",
+        "mapping.mapped",
+    ),
+    "segment classify": Workflow(
+        "workflows.segment_classify",
+        "SegmentClassifyConfig",
+        "Train a classifier of the tissues of patches.",
+        "segment_training.classify",
+    ),
+    "segment pseudo-masks": Workflow(
+        "workflows.segment_pseudo_masks",
+        "SegmentPseudoMasksConfig",
+        "Make masks from labels and a classifier.",
+        "segment_training.pseudo_masks",
+    ),
+    "segment train": Workflow(
+        "workflows.segment_train",
+        "SegmentTrainConfig",
+        "Train a segmenter on masks.",
+        "segment_training.train",
+    ),
+    "segment run": Workflow(
+        "workflows.segment_run",
+        "SegmentRunConfig",
+        "Do all of these as a file says, and map slides.",
+        "segment_training.run",
+        by_file=True,
+    ),
+    "segment evaluate": Workflow(
+        "workflows.segment_evaluate",
+        "SegmentEvaluateConfig",
+        "Score tissue models on patches with true masks.",
+        "segmenting.evaluate",
+    ),
     "pretrain": Workflow(
         "workflows.pretrain",
         "PretrainConfig",
@@ -164,6 +201,7 @@ WORKFLOWS: dict[str, Workflow] = {
 GROUPS = {
     "experiment": "Comparisons of many trainings, from one file each: tables, plots, a report.",
     "import": "Bring data from elsewhere into an archive: patches, volumes, bags.",
+    "segment": "Tissue from patch labels: train, score.",
     "mil": "Multiple-instance learning on bags of embeddings: train, evaluate, predict.",
 }
 """Commands that only hold others; their workflows have a name of two words."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,9 +11,45 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from models.data.batch import Batch
-from models.data.dataset import PatchDataset
 from models.data.slides import SlideInfo
 from models.errors import DataError
+
+
+class Joinable(Protocol):
+    """A data set that goes together with others: `PatchDataset`, or one with masks."""
+
+    def __len__(self) -> int:
+        """Number of patches."""
+
+    @property
+    def slides(self) -> tuple[SlideInfo, ...]:
+        """Its slides."""
+
+    @property
+    def slide_of(self) -> NDArray[np.int64]:
+        """Position in `slides` of each patch, `(N,)`."""
+
+    @property
+    def labels(self) -> NDArray[np.integer] | None:
+        """Labels of all patches."""
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+
+    @property
+    def patch_shape(self) -> tuple[int, ...]:
+        """Shape of every patch."""
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of the pixels."""
+
+    def __getitems__(self, indices: ArrayLike) -> Batch:
+        """Give a batch in the order of `indices`."""
+
+    def close(self) -> None:
+        """Let go of all files."""
 
 
 class JoinedPatches(Dataset[Batch]):
@@ -24,7 +61,7 @@ class JoinedPatches(Dataset[Batch]):
         DataError: patch sizes or types differ, or labels mean different things.
     """
 
-    def __init__(self, parts: Sequence[PatchDataset]) -> None:
+    def __init__(self, parts: Sequence[Joinable]) -> None:
         _require_one_kind(parts)
         self._parts = tuple(parts)
         self._ends = np.cumsum([len(part) for part in parts])
@@ -80,6 +117,7 @@ class JoinedPatches(Dataset[Batch]):
             labels=labels if self.labels is not None else None,
             partition=None,
             index=torch.from_numpy(wanted),
+            masks=batch.masks,
         )
 
 
@@ -88,7 +126,7 @@ def _merged(batches: Sequence[Batch], name: str, order: Tensor) -> Tensor | None
     return None if given[0] is None else torch.cat(given)[order]
 
 
-def _joined_labels(parts: Sequence[PatchDataset]) -> NDArray[np.integer] | None:
+def _joined_labels(parts: Sequence[Joinable]) -> NDArray[np.integer] | None:
     like = next((part.labels for part in parts if part.labels is not None), None)
     if like is None:
         return None
@@ -102,7 +140,7 @@ def _joined_labels(parts: Sequence[PatchDataset]) -> NDArray[np.integer] | None:
     )
 
 
-def _require_one_kind(parts: Sequence[PatchDataset]) -> None:
+def _require_one_kind(parts: Sequence[Joinable]) -> None:
     first = parts[0]
     for part in parts[1:]:
         if (part.patch_shape, part.dtype) != (first.patch_shape, first.dtype):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from models.data import Batch, PatchDataset
+from models.data import Batch, PatchDataset, SlideInfo
 from models.data.readers import ReaderPool
 from models.errors import DataError, LabelsError
 from tiling.encoding import decode_patch
@@ -47,6 +47,36 @@ class MaskedPatches:
     def __len__(self) -> int:
         """Number of patches."""
         return len(self._patches)
+
+    @property
+    def slides(self) -> tuple[SlideInfo, ...]:
+        """The slides, by ID."""
+        return self._patches.slides
+
+    @property
+    def slide_of(self) -> NDArray[np.int64]:
+        """Position in `slides` of each patch, `(N,)`."""
+        return self._patches.slide_of
+
+    @property
+    def labels(self) -> NDArray[np.integer] | None:
+        """Class indices `(N,)`, or 1 and 0 per class `(N, C)`; -1 is unknown."""
+        return self._patches.labels
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes; none where there are no labels."""
+        return self._patches.label_names
+
+    @property
+    def patch_shape(self) -> tuple[int, ...]:
+        """Shape of every patch, `(H, W, C)`."""
+        return self._patches.patch_shape
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Type of the pixels."""
+        return self._patches.dtype
 
     def __getitems__(self, indices: ArrayLike) -> Batch:
         """Give a batch in the order of `indices`, `(B,)`."""

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import DataError
+from tiling import zarrjson
 from tiling.encoding import encode_patch
 from tiling.importing.patches import MASK_ENCODING
 from tiling.storage import Storage
-from tiling.store import DOCUMENT, PatchStore, SlideWriter, shard_key
+from tiling.store import DOCUMENT, PatchStore, SlideWriter, sealed_array, shard_key
 
 Mask = NDArray[np.uint8]
 SHARD_BYTES = 32 << 20
@@ -49,14 +50,15 @@ def write_masks(
         count += len(chunks)
     if count != len(store):
         raise DataError(f"{store.slide_id} has {len(store)} patches, got {count} masks of {name}")
-    writer.put_sharded_document(
-        name,
+    known = {"microtome": dict(about or {}), "checksums": dict(writer.checksums)}
+    document = zarrjson.array_document(
         (count, side_px, side_px),
         "u1",
-        capacity=capacity,
-        encoding=MASK_ENCODING,
-        attributes={"microtome": dict(about or {})},
+        chunks=(capacity, side_px, side_px),
+        codecs=[zarrjson.sharding_codec((1, side_px, side_px), MASK_ENCODING.metadata())],
+        attributes=known,
     )
+    writer.put(f"{name}/{DOCUMENT}", [sealed_array(document)])
 
 
 def remove_masks(storage: Storage, slide_id: str, name: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from models.bags.bag import Bag
+    from models.bags.patches import Patches
 
 Rgb = NDArray[np.uint8]
 
@@ -48,17 +48,18 @@ def ranks(attention: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray((rankdata(attention) - 1) / (len(attention) - 1), np.float64)
 
 
-def draw_attention(bag: "Bag", attention: NDArray[np.floating]) -> Rgb:
+def draw_attention(bag: "Patches", attention: NDArray[np.floating], *, max_px: int = MAX_PX) -> Rgb:
     """Draw a slide's thumbnail, and beside it the attention over it in grey.
 
     Args:
         bag: the slide.
         attention: of its patches, (n,).
+        max_px: longest side of one of the two pictures.
 
     Returns:
         Both side by side, (h, w, 3); only the attention where there is no thumbnail.
     """
-    base = _base(bag)
+    base = _base(bag, max_px)
     drawn = _paint(_grey(base), bag, ranks(attention), _extent(bag))
     if not _has_place(bag):
         return drawn
@@ -66,12 +67,12 @@ def draw_attention(bag: "Bag", attention: NDArray[np.floating]) -> Rgb:
     return np.concatenate([base, gap, drawn], axis=1)
 
 
-def _has_place(bag: "Bag") -> bool:
+def _has_place(bag: "Patches") -> bool:
     """Whether the thumbnail shows where patches lie; that of imported patches is but a sheet."""
     return bag.level0_size is not None and bool(bag.attributes.get("grid"))
 
 
-def _extent(bag: "Bag") -> tuple[float, float]:
+def _extent(bag: "Patches") -> tuple[float, float]:
     """Width and height in level-0 pixels of what is drawn."""
     if _has_place(bag) and bag.level0_size is not None:
         return float(bag.level0_size[0]), float(bag.level0_size[1])
@@ -80,17 +81,17 @@ def _extent(bag: "Bag") -> tuple[float, float]:
     return float(width), float(height)
 
 
-def _base(bag: "Bag") -> Rgb:
+def _base(bag: "Patches", max_px: int) -> Rgb:
     from PIL import Image
 
     if _has_place(bag):
         picture = Image.fromarray(np.ascontiguousarray(bag.store.thumbnail))
     else:
         width, height = _extent(bag)
-        scale = MAX_PX / max(width, height)
+        scale = max_px / max(width, height)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         picture = Image.new("RGB", size, (255, 255, 255))
-    picture.thumbnail((MAX_PX, MAX_PX), Image.Resampling.BOX)
+    picture.thumbnail((max_px, max_px), Image.Resampling.BOX)
     return np.array(picture)
 
 
@@ -100,7 +101,7 @@ def _grey(picture: Rgb) -> Rgb:
 
 
 def _paint(
-    picture: Rgb, bag: "Bag", shares: NDArray[np.float64], extent: tuple[float, float]
+    picture: Rgb, bag: "Patches", shares: NDArray[np.float64], extent: tuple[float, float]
 ) -> Rgb:
     """Lay colours over patches; each covers its stride, so that neighbours meet and none hides."""
     scale = np.array([picture.shape[1] / extent[0], picture.shape[0] / extent[1]])

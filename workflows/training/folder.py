@@ -53,12 +53,14 @@ class Kind:
         product: name of the file that comes of it.
         habits: options that a run may be taken up again with another value of.
         entry: function that trains, `module:function`.
+        leavings: files of the folder that nobody needs when the record is written, patterns.
     """
 
     noun: str
     product: str
     habits: Collection[str]
     entry: str
+    leavings: tuple[str, ...] = ("state-*.safetensors",)
 
     def identity(self, config: TrainConfig) -> str:
         """Hash all that makes a run what it is, 16 hex digits."""
@@ -129,7 +131,7 @@ class RunFolder:
         (self.path / REPORT).write_text(render_training(document, lines), encoding="utf-8")
         self._write(RECORD, document)
         if document["finished"]:
-            self._remove_states()
+            self._remove_leavings()
         return files
 
     def _holds_other_things(self) -> bool:
@@ -155,12 +157,13 @@ class RunFolder:
         """Remove what a run writes, and nothing else."""
         for name in (CONFIG, RECORD, METRICS, CURVES, REPORT, self._kind.product):
             (self.path / name).unlink(missing_ok=True)
-        self._remove_states()
+        self._remove_leavings()
         shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
 
-    def _remove_states(self) -> None:
-        for state in self.path.glob("state-*.safetensors"):
-            state.unlink()
+    def _remove_leavings(self) -> None:
+        for pattern in self._kind.leavings:
+            for file in self.path.glob(pattern):
+                file.unlink()
 
     def _difference(self, found: dict[str, Any], config: TrainConfig) -> str:
         """Name the options that differ."""

@@ -12,11 +12,20 @@ if TYPE_CHECKING:
 
 def pretrain(document: Document) -> "Iterator[RenderableType]":
     """Say what was trained on what, what to beware of, and where it is."""
-    data, config = document["data"], document["config"]
+    yield from trained(document, document["config"]["method"])
+    if document["finished"]:
+        yield plain(f"encoder  {document['files']['encoder']}")
+        yield plain(f"report   {document['files']['report']}")
+        yield plain(f"next     microtome embed ARCHIVE --encoder {document['files']['encoder']}")
+
+
+def trained(document: Document, name: str) -> "Iterator[RenderableType]":
+    """Say what was trained on what, and what to beware of; of any training."""
+    data = document["data"]
     if document["skipped"]:
         yield plain("finished before: nothing to do")
     yield plain(
-        f"{config['method']:<8} {plural(data['patches'], 'patch')} of "
+        f"{name:<8} {plural(data['patches'], 'patch')} of "
         f"{plural(data['slides'], 'slide')}, {plural(document['training']['epochs'], 'epoch')} of "
         f"{document['steps'] // document['training']['epochs']} steps in "
         f"{duration(document['wall_seconds'])}"
@@ -25,7 +34,3 @@ def pretrain(document: Document) -> "Iterator[RenderableType]":
         yield plain(f"note     {text}")
     if not document["finished"]:
         yield plain(f"stopped at step {document['step']}; the same command goes on")
-        return
-    yield plain(f"encoder  {document['files']['encoder']}")
-    yield plain(f"report   {document['files']['report']}")
-    yield plain(f"next     microtome embed ARCHIVE --encoder {document['files']['encoder']}")

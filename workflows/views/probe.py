@@ -30,13 +30,19 @@ def probe(document: Document) -> "Iterator[RenderableType]":
         shared = plural(split["shared_patients"], "patient")
         yield f"leaky    {shared} on both sides of the split: every score is too good"
     for line in document["lines"]:
-        if line["kind"] == "failed":
-            yield plain(f"failed   {line['probe']} of {line['encoder']}: {line['error']}")
-        if line.get("unsettled"):
-            yield plain(f"unsettled {_unsettled(line)}")
-        if line.get("checkpoint"):
-            yield plain(f"encoder  {line['checkpoint']}")
+        yield from map(plain, _remarks(line))
     yield plain(f"report   {document['files']['report']}")
+
+
+def _remarks(line: Document) -> Iterator[str]:
+    if line["kind"] == "failed":
+        yield f"failed   {line['probe']} of {line['encoder']}: {line['error']}"
+    if line.get("unsettled"):
+        yield f"unsettled {_unsettled(line)}"
+    if line.get("checkpoint"):
+        yield f"encoder  {line['checkpoint']}"
+    if line.get("classifier"):
+        yield f"linear   {line['classifier']}"
 
 
 def _side(counts: Document) -> str:

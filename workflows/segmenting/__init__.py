@@ -1,0 +1,1 @@
+"""What the segmentation commands share: their models, their data, their scores, their folders."""

@@ -1,0 +1,101 @@
+"""From the configs of tissue trainings to what training takes."""
+
+from pathlib import Path
+from typing import Any
+
+from workflows.errors import UsageError
+from workflows.segmenting.config import (
+    SegmentClassifyConfig,
+    SegmentTrainConfig,
+    TissueTrainConfig,
+)
+from workflows.training.folder import Kind
+
+HABITS = (
+    *("out", "precision", "device", "processes", "scheduler", "workers"),
+    *("checkpoint_minutes", "log_steps", "overwrite"),
+)
+"""Options that a run may be taken up again with another value of."""
+
+CLASSIFY = Kind(
+    "classifier of tissue",
+    "classifier.safetensors",
+    HABITS,
+    "models.segmentation.training:classify",
+)
+SEGMENT = Kind(
+    "segmenter of tissue", "segmenter.safetensors", HABITS, "models.segmentation.training:segment"
+)
+
+TRAINING = {
+    "accumulate": "accumulate",
+    "epochs": "epochs",
+    "batch": "batch",
+    "optimizer": "optimizer",
+    "lr": "base_lr",
+    "weight_decay": "weight_decay",
+    "momentum": "momentum",
+}
+"""Options of the optimisation, and the fields of `TrainSettings` that they fill."""
+
+PASSED = (
+    *("split", "val_split", "val_epochs", "keep", "seed", "precision", "device", "workers"),
+    "log_steps",
+)
+"""Options that both trainings take as they are."""
+
+
+def classify_job(config: SegmentClassifyConfig) -> dict[str, Any]:
+    """Give the document of a `models.segmentation.job.ClassifyJob`."""
+    weights = f"random:{config.seed}" if config.init == "random" else config.init
+    return _job(config, CLASSIFY) | {
+        "backbone": _place(config.backbone),
+        "weights": None if weights is None else _place(weights),
+        "output_stride": config.output_stride,
+        "pda": None if config.pda == "none" else config.pda,
+        "white": config.white,
+    }
+
+
+def segment_job(config: SegmentTrainConfig) -> dict[str, Any]:
+    """Give the document of a `models.segmentation.job.SegmentJob`."""
+    options = {}
+    if config.decoder_channels is not None:
+        if not config.architecture.startswith("deeplabv3"):
+            raise UsageError("--decoder-channels is for deeplabv3 and deeplabv3plus")
+        options["decoder_channels"] = config.decoder_channels
+    start = config.encoder_weights
+    return _job(config, SEGMENT) | {
+        "masks": list(config.masks),
+        "weights_of_masks": config.mask_weights,
+        "architecture": config.architecture,
+        "encoder": config.encoder,
+        "encoder_weights": None if start is None else _place(start),
+        "options": options,
+        "white": config.background,
+        "divide_by_batch": config.divide_by_batch,
+    }
+
+
+def _job(config: TissueTrainConfig, kind: Kind) -> dict[str, Any]:
+    """Give what both have; paths are absolute, for workers."""
+    training = {name: getattr(config, option) for option, name in TRAINING.items()}
+    return {
+        "archives": [_absolute(archive) for archive in config.archives],
+        "folder": str(Path(config.out).expanduser().absolute()),
+        "identity": kind.identity(config),
+        "name": config.name or "",
+        "training": {name: value for name, value in training.items() if value is not None},
+        **{name: getattr(config, name) for name in PASSED},
+        "save_seconds": config.checkpoint_minutes * 60,
+    }
+
+
+def _place(name: str) -> str:
+    """Make the path of a file absolute; other names stay."""
+    path = Path(name).expanduser()
+    return str(path.absolute()) if path.is_file() else name
+
+
+def _absolute(location: str) -> str:
+    return location if "://" in location else str(Path(location).expanduser().absolute())
