@@ -17,15 +17,10 @@ HABITS = (
 )
 """Options that a run may be taken up again with another value of."""
 
-CLASSIFY = Kind(
-    "classifier of tissue",
-    "classifier.safetensors",
-    HABITS,
-    "models.segmentation.training:classify",
-)
-SEGMENT = Kind(
-    "segmenter of tissue", "segmenter.safetensors", HABITS, "models.segmentation.training:segment"
-)
+_MODULE = "models.segmentation.training"
+_LEAVINGS = ("state-*.safetensors", "best.safetensors", "best.json")
+CLASSIFY = Kind("classifier", "classifier.safetensors", HABITS, f"{_MODULE}:classify", _LEAVINGS)
+SEGMENT = Kind("segmenter", "segmenter.safetensors", HABITS, f"{_MODULE}:segment", _LEAVINGS)
 
 TRAINING = {
     "accumulate": "accumulate",

@@ -12,6 +12,7 @@ from tests.workflows.segmenting.planted import (
     save_segmenter,
     write_patches,
 )
+from tests.workflows.segmenting.tissues import CLASSIFY, import_set, write_set
 from workflows import cli
 
 BY_COLUMNS = ("--labels", "column:red,green,blue")
@@ -43,3 +44,19 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["import", "patches", table, "--out", folder / "truth.zarr", *BY_COLUMNS, "--quiet"]
     assert cli.run([str(word) for word in words]) == 0
     return folder / "truth.zarr"
+
+
+@pytest.fixture(scope="session")
+def tissues(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of three tissues with labels, masks and splits; not to be changed."""
+    folder = tmp_path_factory.mktemp("tissues")
+    return import_set(write_set(folder / "files"), folder / "tissues.zarr")
+
+
+@pytest.fixture(scope="session")
+def stage_one(tmp_path_factory: pytest.TempPathFactory, tissues: Path) -> Path:
+    """A classifier that was trained on them; not to be changed."""
+    out = tmp_path_factory.mktemp("stage-one") / "run"
+    words = ["segment", "classify", tissues, *CLASSIFY, "--epochs", 12, "--out", out, "--quiet"]
+    assert cli.run([str(word) for word in words]) == 0
+    return out / "classifier.safetensors"
