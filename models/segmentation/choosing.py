@@ -25,11 +25,12 @@ class Learned:
     Attributes:
         patches: of all archives together.
         classes: names, where patches have labels or masks have names.
-        mpp: microns per pixel; None where one is not known, or they differ.
+        white: whether white pixels are background in pseudo masks.
     """
 
     patches: JoinedPatches
     classes: tuple[str, ...]
+    white: bool = True
 
     @property
     def mpp(self) -> float | None:
@@ -89,7 +90,9 @@ def open_masked(
     patches = _joined(
         [MaskedPatches(PatchDataset(one, slides), one, layers) for one, slides in chosen.items()]
     )
-    return Learned(patches, patches.label_names), layers
+    first, slides = next(iter(chosen.items()))
+    about = about_masks(Archive.open(first)[slides[0]], layers[0]) or {}
+    return Learned(patches, patches.label_names, bool(about.get("white", True))), layers
 
 
 def open_judging(archives: Sequence[str], split: str) -> Learned | None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
-from models.segmentation.card import Colour
 from models.segmentation.pda import PdaName
 from models.segmentation.stage2 import White
 from models.training.settings import Precision
@@ -21,7 +20,6 @@ class TissueJob:
         folder: of the run, where states and the network are kept.
         identity: of the request; states of another are not taken up.
         name: of the new network; empty for that of its architecture.
-        colours: of the classes; none for the usual ones.
         split: slides to learn from; None for those of the split train, or all if there is none.
         val_split: slides whose true masks judge every epoch; where there are none nothing does.
         keep: which weights become the network: those of the best epoch, or the last ones.
@@ -35,7 +33,6 @@ class TissueJob:
     folder: str
     identity: str
     name: str = ""
-    colours: tuple[Colour, ...] = ()
     split: str | None = None
     val_split: str = "val"
     keep: Keep = "last"
@@ -56,7 +53,6 @@ class TissueJob:
         for name in ("archives", "masks", "weights_of_masks"):
             if given.get(name) is not None:
                 given[name] = tuple(given[name])
-        given["colours"] = tuple(tuple(one) for one in given.get("colours", ()))
         return cls(**given)
 
 

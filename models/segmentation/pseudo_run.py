@@ -159,6 +159,7 @@ class PseudoMasker:
             "order": number,
             "layer": str(self._taps[number]),
             "classes": list(card.classes),
+            "white": card.white,
             "classifier": card.name,
             "classifier_sha256": card.weights_sha256,
         }

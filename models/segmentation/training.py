@@ -129,6 +129,7 @@ def _second(job: SegmentJob) -> _Stage:
         "architecture": job.architecture.lower(),
         "encoder": job.encoder,
         "options": dict(job.options),
+        "white": learned.white,
         "data": seen,
     }
     learner = Segmentation(network, len(learned.classes), loss)
@@ -166,7 +167,6 @@ def _card(job: TissueJob, learned: Learned, about: Mapping[str, Any]) -> TissueC
     usual = {
         "name": job.name or f"{about['architecture'].rpartition(':')[2]}-{about['role']}",
         "classes": learned.classes,
-        "colours": job.colours,
         "patch_px": learned.patches.patch_shape[0],
         "mpp": learned.mpp,
     }
@@ -196,7 +196,9 @@ def _train(
     )
     if loop.step == 0 and fabric.is_global_zero:
         remove_best(folder)
-    if judge is None:
+    if learned.mpp is None and any(slide.mpp for slide in learned.patches.slides):
+        notes.append("patches differ in microns per pixel, so the network's card says none")
+    if judge is None and job.val_epochs:
         notes.append(f"no slide of the split {job.val_split} has true masks: no epoch is judged")
     found = session.run(loop, learned.document(), [*stage.notes, *notes], stop)
     card = None
@@ -228,6 +230,7 @@ def _judge(job: TissueJob, stage: _Stage) -> Judge | None:
     if learned is None:
         return None
     stage.card.require_classes(learned.classes, f"the split {job.val_split}")
+    stage.card.require_mpp(learned.mpp)
 
     def predict(network: nn.Module, pixels: Tensor) -> Tensor:
         return stage.predict(TissueModel(network, stage.card).to(pixels.device), pixels)
