@@ -18,7 +18,7 @@ from tiling import zarrjson
 from tiling.errors import CorruptStoreError, StoreError
 from tiling.shard import MISSING, crc32c, index_bytes, read_index, shard_parts
 from tiling.storage import LocalStorage, Storage
-from tiling.store import DOCUMENT, NUMPY_TYPES, PatchStore
+from tiling.store import DOCUMENT, NUMPY_TYPES, PatchStore, sealed
 
 GROUP = "embeddings"
 CHUNK_ROWS = 1024
@@ -76,7 +76,7 @@ class EmbeddingPlan:
             self.dtype,
             chunks=(self.rows_per_shard, self.dim),
             codecs=[sharding],
-            attributes={"microtome": _sealed(attributes)},
+            attributes={"microtome": sealed(attributes)},
         )
 
 
@@ -241,8 +241,3 @@ def _chunk(rows: Rows, whole: int) -> bytes:
     """Bytes of one chunk; the last one is filled with zeros, as Zarr has whole chunks only."""
     missing = whole - len(rows)
     return rows.tobytes() + bytes(missing * rows.shape[1] * rows.itemsize)
-
-
-def _sealed(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    others = {name: value for name, value in attributes.items() if name != "checksum"}
-    return others | {"checksum": crc32c([zarrjson.dumps(others)])}

@@ -208,3 +208,21 @@ class Leases:
                 self._beat(count)
             except OSError as err:  # a full or absent disk: the run's own writes will say so
                 log.warning("heartbeat failed: %s", err)
+
+
+def require_owner(storage: Storage, slide_id: str, token: str) -> None:
+    """Raise `LeaseError` unless a run holds the slide; for its workers, before they write in place.
+
+    Args:
+        storage: of the archive.
+        slide_id: of the slide.
+        token: of the run.
+    """
+    leases = f"{SCRATCH}/leases/{slide_id}"
+    numbers = [name for name in storage.names(leases) if name.isdecimal()]
+    try:
+        owner = storage.read(f"{leases}/{max(numbers, default='')}").decode()
+    except OSError:  # given back just now, or never held
+        owner = ""
+    if owner != token:
+        raise LeaseError(f"{slide_id}: its run has ended, or another one has taken it over")

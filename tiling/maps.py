@@ -19,7 +19,7 @@ from tiling import zarrjson
 from tiling.errors import CorruptStoreError, StoreError
 from tiling.shard import MISSING, crc32c, index_bytes, read_index, shard_parts
 from tiling.storage import Storage
-from tiling.store import DOCUMENT, NUMPY_TYPES, PatchStore
+from tiling.store import DOCUMENT, NUMPY_TYPES, PatchStore, sealed
 
 GROUP = "maps"
 TILE_PX = 512
@@ -151,7 +151,12 @@ def write_map(
     group = f"{key.rpartition('/')[0]}/{DOCUMENT}"
     if not storage.exists(group):
         storage.write(group, [zarrjson.group_document({})])
-    storage.write(f"{key}/{DOCUMENT}", [zarrjson.group_document({"microtome": known})])
+    storage.write(f"{key}/{DOCUMENT}", [map_document(known)])
+
+
+def map_document(attributes: Mapping[str, Any]) -> bytes:
+    """Give a map's own `zarr.json`; its attribute `checksum` is the crc32c of all the others."""
+    return zarrjson.group_document({"microtome": sealed(attributes)})
 
 
 def _objects(values: NDArray[Any]) -> Iterator[tuple[str, Sequence[bytes]]]:

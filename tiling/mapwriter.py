@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tiling import zarrjson
 from tiling.errors import ConflictError
 from tiling.mapplan import MapPlan
-from tiling.maps import SlideMap, map_key, map_names
+from tiling.maps import SlideMap, map_document, map_key, map_names
 from tiling.shard import crc32c, shard_parts
 from tiling.stitching import Cell, Floats, Stitcher
 from tiling.store import DOCUMENT, PatchStore
@@ -94,8 +94,7 @@ class MapWriter:
         group = f"{self._key.rpartition('/')[0]}/{DOCUMENT}"
         if not self._storage.exists(group):
             self._storage.write(group, [zarrjson.group_document({})])
-        document = zarrjson.group_document({"microtome": known})
-        self._storage.write(f"{self._key}/{DOCUMENT}", [document])
+        self._storage.write(f"{self._key}/{DOCUMENT}", [map_document(known)])
         self._storage.delete(f"{self._key}/{NOTES}")
         self.is_done = True
 

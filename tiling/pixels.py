@@ -22,6 +22,9 @@ TILE_BUDGET = 128 << 20
 REGION_BUDGET = 4 << 20
 """Pixels that are read from a slide in one piece."""
 
+ROW_BUDGET = 256 << 20
+"""Bytes of decoded tiles that are held at a time where patches must come row by row."""
+
 
 @dataclass(frozen=True)
 class Footprint:
@@ -53,11 +56,17 @@ class Cut:
     error: str = ""
 
 
-def cut_patches(slide: Slide, footprint: Footprint, origins: NDArray[np.float64]) -> Iterator[Cut]:
-    """Give the pixels of every patch at `origins` `(n, 2)`, in whatever order is cheapest."""
+def cut_patches(
+    slide: Slide, footprint: Footprint, origins: NDArray[np.float64], *, by_row: bool = False
+) -> Iterator[Cut]:
+    """Give the pixels of every patch at `origins` `(n, 2)`, in whatever order is cheapest.
+
+    With `by_row` they come row after row, each from left to right, which takes more memory; origins
+    must be in that order.
+    """
     native = None if footprint.icc else slide.native_tiles(footprint.level)
     if native is not None and not _too_wide(native, footprint):
-        yield from _from_tiles(slide, native, footprint, origins)
+        yield from _from_tiles(slide, native, footprint, origins, by_row=by_row)
         return
     for position, (x, y) in enumerate(origins):
         yield _from_region(slide, footprint, position, float(x), float(y))
@@ -82,12 +91,17 @@ def decode_reduction(native: NativeTiles, footprint: Footprint) -> int:
 
 
 def _from_tiles(
-    slide: Slide, native: NativeTiles, footprint: Footprint, origins: NDArray[np.float64]
+    slide: Slide,
+    native: NativeTiles,
+    footprint: Footprint,
+    origins: NDArray[np.float64],
+    *,
+    by_row: bool,
 ) -> Iterator[Cut]:
     scale = decode_reduction(native, footprint)
     tiles = DecodedTiles(slide, native, scale)
     extent = np.array([footprint.extent_x, footprint.extent_y])
-    for batch in batches(origins, extent, native.tile, scale):
+    for batch in batches(origins, extent, native.tile, scale, by_row=by_row):
         boxes = {int(i): covering(origins[i] / scale, extent / scale) for i in batch}
         cells = {i: tiles.cells(box) for i, box in boxes.items()}
         tiles.hold({cell for wanted in cells.values() for cell in wanted})
@@ -102,20 +116,28 @@ def _from_tiles(
 
 
 def batches(
-    origins: NDArray[np.float64], extent: NDArray[np.float64], tile: Size, scale: int
+    origins: NDArray[np.float64],
+    extent: NDArray[np.float64],
+    tile: Size,
+    scale: int,
+    *,
+    by_row: bool = False,
 ) -> list[NDArray[np.int64]]:
     """Group patches that are cut from the same rows of tiles, in bands that bound the memory.
 
     Patches of one row are cut together and rows follow each other, so that each tile is decoded
-    once per band; a band is as wide as `TILE_BUDGET` allows.
+    once per band; a band is as wide as `TILE_BUDGET` allows. With `by_row` a band is as wide as
+    `ROW_BUDGET` allows, and where that is not the whole row, tiles are decoded for every row.
     """
     if len(origins) == 0:
         return []
     rows_held = extent[1] / tile.height + 2
     bytes_per_px = rows_held * tile.height * 3 / scale**2
-    width = max(extent[0], TILE_BUDGET / bytes_per_px - extent[0] - 2 * tile.width)
+    budget = ROW_BUDGET if by_row else TILE_BUDGET
+    width = max(extent[0], budget / bytes_per_px - extent[0] - 2 * tile.width)
     band = (origins[:, 0] // width).astype(np.int64)
-    order = np.lexsort((origins[:, 0], origins[:, 1], band))
+    first = (band, origins[:, 1]) if by_row else (origins[:, 1], band)
+    order = np.lexsort((origins[:, 0], *first))
     changes = (np.diff(band[order]) != 0) | (np.diff(origins[order, 1]) != 0)
     return np.split(order, np.flatnonzero(changes) + 1)
 

@@ -101,7 +101,8 @@ def _converts(slide: Slide, options: CutOptions) -> bool:
     return options.icc and slide.icc_profile is not None
 
 
-def _grid(slide: Slide, resolution: Resolution, options: CutOptions) -> Grid:
+def picture_window(slide: Slide, resolution: Resolution) -> Window:
+    """Give the part of a level that holds the picture: the slide's bounds, inside the level."""
     level = slide.levels[resolution.level]
     bounds = slide.bounds
     down = level.downsample
@@ -110,7 +111,13 @@ def _grid(slide: Slide, resolution: Resolution, options: CutOptions) -> Grid:
     x, y = bounds.location.x / down, bounds.location.y / down
     if resolution.unscaled:  # whole pixels, so that none is blended
         x, y = float(np.ceil(x - 1e-6)), float(np.ceil(y - 1e-6))
-    window = Window(x, y, right - x, lower - y)
+    return Window(x, y, right - x, lower - y)
+
+
+def _grid(slide: Slide, resolution: Resolution, options: CutOptions) -> Grid:
+    level = slide.levels[resolution.level]
+    down = level.downsample
+    window = picture_window(slide, resolution)
     patch = Size(options.patch_size_px, options.patch_size_px)
     stride = Size(options.stride, options.stride)
     grid = lay_grid(window, down, resolution, patch=patch, stride=stride, pad=options.pad_edges)

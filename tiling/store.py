@@ -88,9 +88,20 @@ class SlideWriter:
 
 def slide_document(attributes: Mapping[str, Any]) -> bytes:
     """Give a slide's own `zarr.json`; its attribute `checksum` is the crc32c of all the others."""
+    return zarrjson.group_document({"microtome": sealed(attributes)})
+
+
+def sealed(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Add `checksum`, the crc32c of all the other attributes."""
     others = {key: value for key, value in attributes.items() if key != "checksum"}
-    sealed = others | {"checksum": crc32c([zarrjson.dumps(others)])}
-    return zarrjson.group_document({"microtome": sealed})
+    return others | {"checksum": crc32c([zarrjson.dumps(others)])}
+
+
+def sealed_array(document: bytes) -> bytes:
+    """Add an attribute `checksum` to an array's `zarr.json`: the crc32c of it without that."""
+    parsed = json.loads(document)
+    parsed["attributes"]["checksum"] = crc32c([document])
+    return zarrjson.dumps(parsed)
 
 
 def shard_key(number: int, array: str = "patches", axes: int = 4) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from math import prod
 
 import numpy as np
@@ -15,7 +16,9 @@ from tiling.reader import PatchReader
 from tiling.shard import MISSING, crc32c, index_bytes, read_index
 from tiling.store import DOCUMENT, NUMPY_TYPES, PatchStore, shard_key, slide_document
 from tiling.tiles import UNREADABLE
+from tiling.verify_added import added_problems
 from tiling.verify_embeddings import embedding_problems
+from tiling.verify_maps import map_problems
 from wsi.geometry import Point, Region, Size
 from wsi.slide import Slide
 
@@ -41,9 +44,10 @@ def verify_store(store: PatchStore, against: Slide | None = None) -> list[Proble
     """Read a committed slide again: checksums, shard indexes, every codestream, counts.
 
     With `against`, every patch is also compared with what the slide shows: bit for bit where it was
-    stored without loss, by PSNR where it was stored as JPEG. Embeddings are read again, too.
+    stored without loss, by PSNR where it was stored as JPEG. Embeddings, maps and arrays that were
+    added later are read again, too.
     """
-    found = embedding_problems(store)
+    found = chain(embedding_problems(store), map_problems(store), added_problems(store))
     problems = [Problem(store.slide_id, key, sentence) for key, sentence in found]
     return _patch_problems(store, against) + problems
 

@@ -34,7 +34,7 @@ def embedding_problems(store: PatchStore) -> Found:
 def _shards(store: PatchStore, found: Embeddings, key: str, written: dict[str, list[int]]) -> Found:
     for number in range(found.plan.shards):
         name = f"c/{number}/0"
-        sentence = _checksum(store, f"{key}/{name}", written.get(name))
+        sentence = differs(store, f"{key}/{name}", written.get(name))
         if sentence:
             yield f"{key}/{name}", sentence
             continue
@@ -47,7 +47,7 @@ def _shards(store: PatchStore, found: Embeddings, key: str, written: dict[str, l
             yield f"{key}/{name}", sentence
 
 
-def _checksum(store: PatchStore, key: str, written: Any) -> str:
+def differs(store: PatchStore, key: str, written: Any) -> str:
     """Say how an object differs from what was written; nothing where it does not."""
     if written is None:
         return "nobody wrote down its checksum"

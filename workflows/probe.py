@@ -24,7 +24,7 @@ def run(config: ProbeConfig, progress: ProgressCallback) -> Outcome:
         from workflows.probing.bench import Bench
         from workflows.probing.fits import Fits
     bench = Bench.prepare(config)
-    fits = Fits(bench, folder.location, folder.add)
+    fits = Fits(bench, folder)
     folder.start(config)
     for line in fits.results(progress):
         folder.add(line)

@@ -107,17 +107,7 @@ class Forward:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Set what the setting asks of torch, and take it back; casts of weights last as long."""
-        bf16 = self.setting.precision == "bf16"
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode())
-            stack.enter_context(torch.autocast(self.device.type, torch.bfloat16, enabled=bf16))
-            if self.device.type == "cuda":
-                # float32 is asked for in order to be exact: no TF32, no choice by timing
-                stack.enter_context(
-                    torch.backends.cudnn.flags(
-                        enabled=True, benchmark=bf16, deterministic=not bf16, allow_tf32=bf16
-                    )
-                )
+        with inference(self.device, bf16=self.setting.precision == "bf16"):
             yield
 
     def _in_order(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -160,3 +150,24 @@ class Forward:
         current.wait_stream(self._copies)
         moved.record_stream(current)
         return moved
+
+
+@contextmanager
+def inference(device: torch.device, *, bf16: bool) -> Iterator[None]:
+    """Set what a forward pass asks of torch, and take it back.
+
+    Args:
+        device: where it runs.
+        bf16: autocast to it; else float32 as exact as the device can.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=bf16))
+        if device.type == "cuda":
+            # float32 is asked for in order to be exact: no TF32, no choice by timing
+            stack.enter_context(
+                torch.backends.cudnn.flags(
+                    enabled=True, benchmark=bf16, deterministic=not bf16, allow_tf32=bf16
+                )
+            )
+        yield

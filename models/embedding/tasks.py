@@ -213,7 +213,7 @@ class _Teller:
         self._last = time.monotonic()
         self._told = 0
         self._slide_id = slide_id
-        self._send = _sender(topic)
+        self._send = sender(topic)
 
     def __call__(self, rows: int) -> None:
         if time.monotonic() - self._last >= TELL_S:
@@ -221,7 +221,8 @@ class _Teller:
             self._last, self._told = time.monotonic(), rows
 
 
-def _sender(topic: str) -> Callable[[dict[str, Any]], None]:
+def sender(topic: str) -> Callable[[dict[str, Any]], None]:
+    """Give what sends a worker's messages to the coordinator; nothing where there is no worker."""
     from distributed import get_worker
 
     try:

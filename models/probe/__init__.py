@@ -13,6 +13,7 @@ from models.probe.knn import knn_scores
 from models.probe.linear import LinearFit, LinearSettings, fit_linear, usual_rate
 from models.probe.split import Split, choose_split, label_fraction
 from models.probe.tuned import Tuned
+from models.probe.weights import LinearProbe, ProbeCard, pack_probe, unpack_probe
 
 __all__ = [
     "METRICS",
@@ -21,7 +22,9 @@ __all__ = [
     "FinetuneSettings",
     "Health",
     "LinearFit",
+    "LinearProbe",
     "LinearSettings",
+    "ProbeCard",
     "Split",
     "Tuned",
     "choose_split",
@@ -32,7 +35,9 @@ __all__ = [
     "knn_scores",
     "label_fraction",
     "measure_health",
+    "pack_probe",
     "read_cases",
     "read_features",
+    "unpack_probe",
     "usual_rate",
 ]

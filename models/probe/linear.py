@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from models.errors import NumericsError
 from models.probe.tensors import Floats, as_scores, features_tensor, labels_tensor
+from models.probe.weights import LinearProbe
 
 RESNET_RATE, VIT_RATE = 0.1, 3.0
 START_STD = 0.01
@@ -52,10 +53,12 @@ class LinearFit:
     Attributes:
         scores: probabilities of the test rows, (m, C).
         losses: mean training loss of each epoch.
+        probe: the classifier.
     """
 
     scores: Floats
     losses: tuple[float, ...]
+    probe: LinearProbe
 
 
 def usual_rate(architecture: str) -> float:
@@ -87,8 +90,9 @@ def fit_linear(
         NumericsError: the loss became NaN or infinite.
     """
     known, unknown = features_tensor(train), features_tensor(test)
-    if settings.standardise:
-        known, unknown = _standardised(known, unknown)
+    mean, scale = _moments(known, standardise=settings.standardise)
+    if settings.standardise:  # else both would only be copied
+        known, unknown = (known - mean) / scale, (unknown - mean) / scale
     target = labels_tensor(labels)
     generator = torch.Generator().manual_seed(seed)
     weight = torch.empty(classes, known.shape[1]).normal_(0, START_STD, generator=generator)
@@ -98,7 +102,8 @@ def fit_linear(
         logits = unknown @ weight.T + bias
     if not torch.isfinite(logits).all():
         raise _diverged(settings.epochs, float("nan"))
-    return LinearFit(as_scores(logits.double().softmax(dim=1)), losses)
+    probe = LinearProbe(*(part.detach().numpy() for part in (weight, bias, mean, scale)))
+    return LinearFit(as_scores(logits.double().softmax(dim=1)), losses, probe)
 
 
 def _descend(
@@ -132,10 +137,13 @@ def _descend(
     return tuple(losses)
 
 
-def _standardised(train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(train: Tensor, *, standardise: bool) -> tuple[Tensor, Tensor]:
+    """What each dimension is to be less, and divided by, (D,) both."""
+    nothing = torch.zeros_like(train[0]), torch.ones_like(train[0])
+    if not standardise:
+        return nothing
     mean, std = train.mean(dim=0), train.std(dim=0, unbiased=False)
-    scale = torch.where(std > 0, std, torch.ones_like(std))  # a dead dimension stays zero
-    return (train - mean) / scale, (test - mean) / scale
+    return mean, torch.where(std > 0, std, nothing[1])  # a dead dimension stays zero
 
 
 def _diverged(epoch: int, loss: float) -> NumericsError:

@@ -11,6 +11,7 @@ from tests.benchmarks import (
     dataset,
     embedding,
     exporting,
+    mapping,
     pretraining,
     slides,
     using,
@@ -28,6 +29,7 @@ PARTS = {
     "exporting": exporting.measure,
     "augmenting": augmenting.measure,
     "pretraining": pretraining.measure,
+    "mapping": mapping.measure,
 }
 
 

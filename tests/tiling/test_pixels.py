@@ -17,12 +17,13 @@ from tiling.pixels import (
     RETRIED,
     UNREADABLE,
     Footprint,
+    batches,
     cut_patches,
     decode_reduction,
 )
 from tiling.reader import PatchReader
 from tiling.verify import verify_store
-from wsi import RegionError, Slide, open_slide
+from wsi import RegionError, Size, Slide, open_slide
 from wsi.native import NativeTiles
 from wsi.readers.openslide import OpenSlideSlide
 from wsi.synthetic import SvsSpec, write_svs
@@ -376,3 +377,19 @@ def test_regions_that_stay_unreadable_are_white(
     assert found.status == UNREADABLE
     assert "gone" in found.error
     assert (found.pixels == 255).all()
+
+
+def test_by_row_gives_the_same_patches_row_after_row(cmu_slide: Path) -> None:
+    corners = np.array([(x, y) for y in (0.0, 100.0, 200.0) for x in (0.0, 900.0, 1800.0)])
+    with open_slide(str(cmu_slide)) as slide:
+        footprint = Footprint(224.0, 224.0, 224, 0, 1.0)
+        found = list(cut_patches(slide, footprint, corners, by_row=True))
+        usual = {one.position: one for one in cut_patches(slide, footprint, corners)}
+    assert [ours.position for ours in found] == list(range(9))
+    for ours in found:
+        np.testing.assert_array_equal(ours.pixels, usual[ours.position].pixels)
+    wide = corners * (300, 1)  # wider than a band
+    groups = batches(wide, np.array([224.0, 224.0]), Size(256, 256), 1, by_row=True)
+    assert np.concatenate(groups).tolist() == list(range(9))
+    bands = batches(wide, np.array([224.0, 224.0]), Size(256, 256), 1)
+    assert np.concatenate(bands).tolist() != list(range(9))

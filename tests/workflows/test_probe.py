@@ -13,6 +13,7 @@ import pytest
 
 from models.encoders import EncoderCard
 from tests.models.probe.planted import Planted, cohort, embed_all, plant
+from tiling.embeddings import Embeddings
 from tiling.store import Archive
 from workflows.probing.config import ProbeConfig
 
@@ -70,6 +71,8 @@ def test_the_run_holds_its_config_scores_and_page(ran: Path) -> None:
         "metrics.jsonl",
         "scores.csv",
         "report.html",
+        "probe-seeing.safetensors",
+        "probe-blind.safetensors",
     }
 
 
@@ -97,6 +100,22 @@ def test_health_and_the_encoders_card_are_kept(ran: Path) -> None:
     assert EncoderCard.model_validate(blind["card"]).architecture == "timm:vit_tiny_patch16_224"
     rates = {line["encoder"]: line["rate"] for line in _lines(ran, "score") if "rate" in line}
     assert rates == {"seeing": 0.1, "blind": 3.0}
+
+
+def test_the_linear_probe_is_kept_and_says_what_it_is(planted: Path, ran: Path) -> None:
+    from models.probe import unpack_probe
+
+    probe, card = unpack_probe((ran / "probe-seeing.safetensors").read_bytes(), "probe")
+    assert (card.encoder_id, card.classes) == ("seeing", ("benign", "tumour"))
+    assert card.data == ("cohort.zarr: labels of 100 patches (split manifest)",)
+    assert card.mpp is None  # nobody said it of these patches
+    archive, right = Archive.open(str(planted)), []
+    for slide_id in ("test30", "test31"):
+        rows = Embeddings(archive[slide_id], "seeing").read()
+        right += (probe.scores(rows).argmax(axis=1) == int(slide_id[-1])).tolist()
+    assert np.mean(right) > 0.9
+    linear = [one for one in _lines(ran, "score") if one.get("classifier")]
+    assert [(one["encoder"], one["fraction"]) for one in linear] == [("seeing", 1), ("blind", 1)]
 
 
 def test_the_same_command_gives_the_same_scores(planted: Path, ran: Path, microtome: Run) -> None:

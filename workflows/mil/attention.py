@@ -20,7 +20,7 @@ class AttentionWriter:
     """
 
     def __init__(self, trained: Trained, *, overwrite: bool) -> None:
-        self.name = f"attention-{_plain(trained.folder.name)}"
+        self.name = map_name(trained.folder.name)
         self.written = 0
         self._overwrite = overwrite
         record = trained.record
@@ -65,6 +65,11 @@ class AttentionWriter:
             self.written += 1
 
 
-def _plain(name: str) -> str:
-    """Give a folder's name as a map may be named."""
-    return "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in name)[:100]
+def map_name(run: str) -> str:
+    """Name of the maps of a run in the folder of that name."""
+    return f"attention-{plain_name(run)[:100]}"
+
+
+def plain_name(name: str) -> str:
+    """Give a name as a map or a file may have it; other signs than letters, digits, ._+- are -."""
+    return "".join(c if (c.isalnum() and c.isascii()) or c in "._+-" else "-" for c in name)

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.encoders.card import MPP_TOLERANCE
 from models.probe import (
     Cases,
+    Features,
+    ProbeCard,
     Split,
     choose_split,
     compare,
@@ -21,6 +25,7 @@ from models.probe.cases import Indices
 from tiling.store import Archive
 from workflows.probing.config import ProbeConfig
 from workflows.probing.files import Line
+from workflows.version import package_version
 
 Scores = NDArray[np.float64]
 
@@ -81,15 +86,27 @@ class Bench:
         """Take note of the scores of a fit; gives its line."""
         self.scores[fit] = scores
         found = judge(self.test_labels, scores, self._patients, **self._resampling)
-        taught = np.unique(self.cases.label[train])
-        names = self.cases.names
         return {
             "kind": "score",
             **fit.document(),
             "train": self._counted(train),
-            "untaught": [name for number, name in enumerate(names) if number not in taught],
+            "untaught": list(self._untaught(train)),
             "metrics": {name: one.document() if one else None for name, one in found.items()},
         }
+
+    def probe_card(self, features: Features, train: Indices) -> ProbeCard:
+        """Describe a linear probe that these rows taught."""
+        place = PurePosixPath(self.archive.location).name
+        seen = f"{place}: labels of {len(train):,} patches (split {self.split.how})"
+        return ProbeCard(
+            encoder_id=features.encoder_id,
+            encoder=features.card,
+            classes=self.cases.names,
+            untaught=self._untaught(train),
+            mpp=self._mpp(train),
+            data=(*features.card.data, seen),
+            versions={"microtome": package_version("microtome") or ""},
+        )
 
     def comparisons(self) -> Iterator[Line]:
         """Compare every two encoders by the same probe on the same labels."""
@@ -144,6 +161,19 @@ class Bench:
                     "difference": one.difference.document(),
                     "p": one.p,
                 }
+
+    def _untaught(self, train: Indices) -> tuple[str, ...]:
+        taught = np.unique(self.cases.label[train])
+        names = enumerate(self.cases.names)
+        return tuple(name for number, name in names if number not in taught)
+
+    def _mpp(self, train: Indices) -> float | None:
+        """Microns per pixel that all slides of these rows have; None where they have not one."""
+        ids = [self.cases.slide_ids[slide] for slide in np.unique(self.cases.slide[train])]
+        found = [self.archive[name].attributes.get("mpp_effective") for name in ids]
+        values = [float(np.mean(pair)) if pair and all(pair) else 0.0 for pair in found]
+        same = min(values) > 0 and max(values) <= min(values) * (1 + MPP_TOLERANCE)
+        return float(np.mean(values)) if same else None
 
     def _class(self, number: int) -> dict[str, Any]:
         sides = {"train": self.split.train, "test": self.split.test}

@@ -22,7 +22,7 @@ class ProbeConfig(WorkflowConfig):
     encoder: tuple[str, ...] = Field(min_length=1)
     """IDs of stored embeddings; to fine-tune, also names of encoders without embeddings."""
     out: str
-    """Folder of the run: config.json, metrics.jsonl, scores.csv and report.html."""
+    """Folder of the run: config.json, metrics.jsonl, scores.csv, report.html, linear probes."""
     probe: tuple[Probe, ...] = ("knn", "linear")
     """What to train: knn, linear, finetune."""
     labels: Literal["patch", "slide"] = "patch"

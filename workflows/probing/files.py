@@ -16,6 +16,8 @@ CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 SCORES = "scores.csv"
 REPORT = "report.html"
+PROBE = "probe-{encoder}.safetensors"
+"""The linear probe of an encoder's embeddings, on the largest share of the labels."""
 COLUMNS = ("encoder", "probe", "fraction", "metric", "value", "low", "high")
 
 Line = dict[str, Any]
@@ -41,7 +43,8 @@ class RunFolder:
 
     def start(self, config: "WorkflowConfig") -> None:
         """Write the config; results of an earlier run go."""
-        for name in (METRICS, SCORES, REPORT):
+        probes = [name for name in self._storage.names("") if is_probe(name)]
+        for name in (METRICS, SCORES, REPORT, *probes):
             if self._storage.exists(name):
                 self._storage.delete(name)
         self._write_json(CONFIG, config.model_dump(mode="json"))
@@ -51,6 +54,12 @@ class RunFolder:
         self.lines.append(line)
         text = "".join(json.dumps(known, allow_nan=False) + "\n" for known in self.lines)
         self._storage.write(METRICS, [text.encode()])
+
+    def keep_probe(self, encoder: str, data: bytes) -> str:
+        """Write the linear probe of an encoder's embeddings; gives where it is."""
+        name = PROBE.format(encoder=encoder)
+        self._storage.write(name, [data])
+        return f"{self.location}/{name}"
 
     def finish(self, document: Mapping[str, Any]) -> dict[str, str]:
         """Write the table and the page; gives where each file is."""
@@ -64,6 +73,12 @@ class RunFolder:
 
     def _write_json(self, name: str, document: Mapping[str, Any]) -> None:
         self._storage.write(name, [json.dumps(document, indent=1).encode() + b"\n"])
+
+
+def is_probe(name: str) -> bool:
+    """Whether a file of a run's folder holds a linear probe."""
+    first, _, last = PROBE.partition("{encoder}")
+    return name.startswith(first) and name.endswith(last)
 
 
 def scores_csv(lines: Iterable[Line]) -> bytes:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,12 +13,13 @@ from models.probe import (
     fit_linear,
     knn_scores,
     measure_health,
+    pack_probe,
     read_features,
     usual_rate,
 )
 from models.probe.cases import Indices
 from workflows.probing.bench import Bench, Fit, Scores
-from workflows.probing.files import Line
+from workflows.probing.files import Line, RunFolder
 from workflows.probing.tuning import Tuner
 from workflows.progress import ProgressCallback, Update
 
@@ -30,18 +31,19 @@ class Fits:
 
     Args:
         bench: the rows.
-        folder: of the run, where fine-tuned encoders are kept if that is asked for.
-        tell: takes a line of every epoch of fine-tuning as it ends.
+        folder: of the run, where linear probes are kept, and fine-tuned encoders if that is asked
+            for; it is told of every epoch of fine-tuning as it ends.
 
     Raises:
         EncoderError: there are no such embeddings, or no such encoder.
     """
 
-    def __init__(self, bench: Bench, folder: str, tell: Callable[[Line], None]) -> None:
+    def __init__(self, bench: Bench, folder: RunFolder) -> None:
         config = bench.config
-        self._bench, self._config = bench, config
+        self._bench, self._config, self._folder = bench, config, folder
         self._probes = [probe for probe in config.probe if probe in ON_EMBEDDINGS]
-        self._tuner = Tuner(bench, folder, tell) if "finetune" in config.probe else None
+        tune = "finetune" in config.probe
+        self._tuner = Tuner(bench, folder.location, folder.add) if tune else None
         for encoder in config.encoder if self._probes else ():
             read_features(bench.archive, bench.cases, encoder, bench.split.test[:1])
 
@@ -84,13 +86,16 @@ class Fits:
         train, started = self._bench.share(fit.fraction), time.monotonic()
         try:
             make = self._neighbours if fit.probe == "knn" else self._linear
-            scores, further = make(features, train)
+            scores, further = make(features, train, fit.fraction)
         except NumericsError as err:
             return {"kind": "failed", **fit.document(), "error": str(err)}
         line = self._bench.scored(fit, train, scores)
         return line | further | {"seconds": round(time.monotonic() - started, 3)}
 
-    def _neighbours(self, features: Features, train: Indices) -> tuple[Scores, Line]:
+    def _neighbours(
+        self, features: Features, train: Indices, fraction: float
+    ) -> tuple[Scores, Line]:
+        del fraction
         scores = knn_scores(
             features.of(train),
             self._bench.cases.label[train],
@@ -101,7 +106,7 @@ class Fits:
         )
         return scores, {"k": min(self._config.neighbours, len(train))}
 
-    def _linear(self, features: Features, train: Indices) -> tuple[Scores, Line]:
+    def _linear(self, features: Features, train: Indices, fraction: float) -> tuple[Scores, Line]:
         config = self._config
         settings = LinearSettings(
             rate=config.linear_rate or usual_rate(features.card.architecture),
@@ -119,4 +124,9 @@ class Fits:
         )
         loss = fit.losses[-1]
         guessing = math.log(len(self._bench.cases.names))  # the loss of equal probabilities
-        return fit.scores, {"rate": settings.rate, "loss": loss, "unsettled": loss > guessing}
+        line: Line = {"rate": settings.rate, "loss": loss, "unsettled": loss > guessing}
+        if fraction == max(config.fractions):
+            card = self._bench.probe_card(features, train)
+            data = pack_probe(fit.probe, card)
+            line["classifier"] = self._folder.keep_probe(features.encoder_id, data)
+        return fit.scores, line

@@ -18,7 +18,7 @@ from tests.tiling.faults.harness import (
     wait_until,
 )
 from tiling.errors import LeaseError
-from tiling.lease import Leases
+from tiling.lease import Leases, require_owner
 from tiling.outcome import Progress
 from tiling.storage import SCRATCH, LocalStorage
 from tiling.store import Archive
@@ -64,6 +64,19 @@ def test_a_lease_is_exclusive_and_can_be_given_back(storage: LocalStorage) -> No
         one.release("slide")
         assert other.acquire("slide")
         assert not one.owns("slide")
+
+
+def test_a_worker_may_write_only_as_long_as_its_run_holds_the_slide(storage: LocalStorage) -> None:
+    with pytest.raises(LeaseError, match="s: its run has ended, or another one has taken it over"):
+        require_owner(storage, "s", "nobody")
+    with Leases(storage) as one, Leases(storage) as other:
+        assert one.acquire("s")
+        require_owner(storage, "s", one.token)
+        with pytest.raises(LeaseError, match="another one has taken it over"):
+            require_owner(storage, "s", other.token)
+        one.release("s")
+        with pytest.raises(LeaseError, match="its run has ended"):
+            require_owner(storage, "s", one.token)
 
 
 def test_nothing_is_left_when_all_runs_have_ended(storage: LocalStorage) -> None:

@@ -1,0 +1,1 @@
+"""Tissue maps of whole slides by a segmenter, on Dask."""

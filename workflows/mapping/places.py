@@ -1,0 +1,120 @@
+"""Where maps go: into the archive that is given, or into one that is made of slides first."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.errors import UsageError
+from workflows.progress import ProgressCallback
+
+if TYPE_CHECKING:
+    from tiling.store import Archive
+    from workflows.mapping.config import MapConfig
+
+ARCHIVE = "archive.zarr"
+DOCUMENT = "zarr.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run reads and writes.
+
+    Attributes:
+        archive: path or URL.
+        exports: folder of the exports; None where none are asked for.
+        is_new: the archive is made of slides that are given.
+    """
+
+    archive: str
+    exports: Path | None
+    is_new: bool
+
+    def cut(
+        self, config: "MapConfig", mpp: float, patch_px: int, progress: ProgressCallback
+    ) -> list[dict[str, Any]]:
+        """Cut slides into the archive as `microtome tile` does; gives those that failed.
+
+        Args:
+            config: which slides, and how their tissue is found.
+            mpp: microns per pixel.
+            patch_px: side of the patches.
+            progress: of cutting.
+        """
+        if not self.is_new:
+            return []
+        from workflows.tile import TileConfig
+        from workflows.tile import run as tile
+
+        outcome = tile(
+            TileConfig(
+                slides=config.slides,
+                manifest=config.manifest,
+                out=self.archive,
+                mpp=mpp,
+                patch_size=patch_px,
+                tissue=config.tissue,
+                tissue_path=config.tissue_path,
+                slide_mpp=config.slide_mpp,
+                reader=config.reader,
+                pad_edges=True,  # so that slides smaller than a patch are mapped, too
+                scheduler=config.scheduler,
+                overwrite=config.overwrite,
+            ),
+            progress,
+        )
+        failed = [known for known in outcome.document["outcomes"] if known["state"] == "failed"]
+        kept = ("slide_id", "path", "state", "error", "cause")
+        empty = {"windows": 0, "bytes": 0, "unreadable": 0, "files": {}}
+        return [{name: known[name] for name in kept} | empty for known in failed]
+
+    def open(self) -> "Archive":
+        """Open the archive.
+
+        Raises:
+            StoreError: there is none.
+        """
+        from tiling.store import Archive
+
+        return Archive.open(self.archive)
+
+
+def find_place(config: "MapConfig") -> Place:
+    """Tell an archive from slides, and decide where everything goes.
+
+    Raises:
+        UsageError: --out is missing, or is no folder; formats are asked for that go nowhere.
+        StoreError: what looks like an archive is none.
+    """
+    exports = None if config.out is None else _folder(config.out)
+    if len(config.slides) == 1 and is_archive(config.slides[0]):
+        if exports is None and "formats" in config.model_fields_set:
+            raise UsageError("--formats: give --out, the folder that files are written to")
+        place = Place(config.slides[0], exports, is_new=False)
+        place.open()
+        return place
+    if exports is None:
+        raise UsageError(
+            "--out is needed: the folder for the maps of these slides; their archive will be "
+            f"OUT/{ARCHIVE}"
+        )
+    return Place(str(exports / ARCHIVE), exports, is_new=True)
+
+
+def is_archive(location: str) -> bool:
+    """Whether this names an archive: it ends in .zarr, or is a folder with a Zarr document."""
+    path = Path(location).expanduser()
+    return location.rstrip("/").endswith(".zarr") or (path / DOCUMENT).is_file()
+
+
+def _folder(out: str) -> Path:
+    path = Path(out).expanduser()
+    if "://" in out:
+        raise UsageError(f"--out: exports are written to a folder of this machine, got {out}")
+    if path.suffix == ".zarr":
+        raise UsageError(
+            f"--out is the folder for the exports, with the archive inside it, got {out}; give for "
+            f"instance {path.with_suffix('')}"
+        )
+    if path.is_file():
+        raise UsageError(f"--out: {out} is a file; give a folder")
+    return path
