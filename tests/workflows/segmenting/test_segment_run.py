@@ -13,7 +13,9 @@ from models.segmentation.model import read_tissue_card
 from models.segmentation.storing import remove_masks, write_masks
 from tests.workflows.conftest import Microtome
 from tests.workflows.segmenting.tissues import CLASSIFY, SEGMENT, TINY, import_set, write_set
+from tiling.maps import map_names
 from tiling.store import Archive
+from tiling.tissuemap import TissueMap
 
 NETWORK: dict[str, Any] = {"optimizer": "adam", "lr": 0.003, "batch": 8, "weight_decay": 0.0}
 FILE: dict[str, Any] = {
@@ -91,6 +93,25 @@ def test_scores_of_a_run_are_those_that_evaluate_tells(
     assert gated["miou"] == told["without_background"]["miou"]["value"]
     assert found["models"] == {"3": str(tmp_path / "run")}
     assert found["table"]["segmenter"]["miou"][1] is None  # one seed has no deviation
+
+
+@pytest.mark.slow
+def test_one_command_goes_from_labels_to_a_map_of_a_real_slide(
+    microtome: Microtome, own: Path, tmp_path: Path, cmu_slide: Path
+) -> None:
+    wanted = {"slides": [str(cmu_slide)], "out": str(tmp_path / "maps"), "workers": 1}
+    changes = {"seeds": [0], "single_layer": False, "supervised": None, "map": wanted}
+    ran = microtome("segment", "run", write_config(tmp_path, own, **changes), "--json")
+    assert ran.code == 0, ran.err
+    store = Archive.open(str(tmp_path / "maps" / "archive.zarr"))[cmu_slide.stem]
+    (name,) = map_names(store)
+    found = TissueMap(store, name)
+    assert found.legend.names == ("red", "green", "blue")
+    assert (found.frame.mpp.x, found.frame.mpp.y) == pytest.approx((1.0, 1.0), rel=0.03)
+    pieces = json.loads((tmp_path / "maps" / cmu_slide.stem / f"{name}.geojson").read_text())
+    told = {piece["properties"]["classification"]["name"] for piece in pieces["features"]}
+    assert told
+    assert told <= set(found.legend.names)
 
 
 @pytest.mark.parametrize(
