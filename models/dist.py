@@ -49,7 +49,8 @@ def gather_with_grad(tensor: Tensor) -> Tensor:
 def synchronize_batchnorm(module: nn.Module, device: torch.device) -> nn.Module:
     """Share batch statistics between ranks where there are several and they have GPUs.
 
-    METHODS 2.5 (source, moco-v3). PyTorch has no such layer for CPUs; there they stay per rank.
+    METHODS 2.5 (source, moco-v3). PyTorch has no such layer for CPUs; there they stay per rank. It
+    is timm that converts: PyTorch would drop the activations that are part of many of timm's norms.
 
     Args:
         module: before it is wrapped and its optimiser is made; the same parameters are kept.
@@ -57,7 +58,9 @@ def synchronize_batchnorm(module: nn.Module, device: torch.device) -> nn.Module:
     """
     if device.type != "cuda" or world_size() == 1:
         return module
-    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    from timm.layers.norm_act import convert_sync_batchnorm
+
+    converted: nn.Module = convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
     return converted
 
 

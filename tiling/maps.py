@@ -178,6 +178,11 @@ def _chunk(values: NDArray[Any], layout: MapLayout) -> bytes:
     return bytes(compress(whole, 3))
 
 
+def map_lease(slide_id: str, name: str) -> str:
+    """Name the lease under which a map is written; no slide has an @ in its ID."""
+    return f"{slide_id}@map-{name}"
+
+
 def map_names(store: PatchStore) -> list[str]:
     """Maps of this slide that are committed, sorted."""
     prefix = f"{store.slide_id}/{GROUP}"

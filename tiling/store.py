@@ -6,7 +6,7 @@ imports zarr-python: what is written is plain Zarr 3, which a test reads with it
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tiling import zarrjson
 from tiling.encoding import Encoding, decode_patch
-from tiling.errors import CorruptStoreError, StoreError
+from tiling.errors import CorruptStoreError, StoreError, TilingError
 from tiling.shard import crc32c, shard_parts
 from tiling.storage import LocalStorage, Storage, open_storage
 
@@ -260,3 +260,12 @@ class Archive:
     def stores(self) -> Iterator[PatchStore]:
         """Open the committed slides one after the other, by ID."""
         return (self[slide_id] for slide_id in self.slide_ids())
+
+    def sound_stores(self, slide_ids: Iterable[str]) -> Iterator[PatchStore]:
+        """Open those of the slides that can be opened, one after the other."""
+        for slide_id in slide_ids:
+            try:
+                store = self[slide_id]
+            except TilingError:
+                continue
+            yield store

@@ -16,6 +16,7 @@ from tiling.mapwriter import NOTES
 from tiling.pixels import Footprint
 from tiling.plan import picture_window
 from tiling.stitching import Layout
+from tiling.storage import Storage
 from tiling.store import PatchStore
 from tiling.tissuemap import Legend
 from tiling.windows import MapFrame, WindowGrid, frame_over, mask_over, tissue_windows
@@ -120,9 +121,9 @@ def has_map(store: PatchStore, request: MapRequest) -> bool:
     return request.name in map_names(store)
 
 
-def forget_notes(store: PatchStore, request: MapRequest) -> None:
+def forget_notes(storage: Storage, slide_id: str, request: MapRequest) -> None:
     """Remove what a run that was killed right after it committed the map left beside it."""
-    store.storage.delete(f"{map_key(store.slide_id, request.name)}/{NOTES}")
+    storage.delete(f"{map_key(slide_id, request.name)}/{NOTES}")
 
 
 def why_conflict(store: PatchStore, request: MapRequest) -> str | None:

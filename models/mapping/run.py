@@ -18,8 +18,9 @@ from models.embedding.outcome import Outcome, Progress, Summary, failed
 from models.mapping.planning import forget_notes, has_map, why_conflict
 from models.mapping.request import MapEngine, MapRequest
 from models.mapping.tasks import MapResult, MapTask, map_slide
-from tiling.errors import ConflictError
+from tiling.errors import ConflictError, TilingError
 from tiling.lease import Leases
+from tiling.maps import map_lease
 from tiling.store import Archive
 
 if TYPE_CHECKING:
@@ -57,12 +58,14 @@ class MapSummary(Summary):
 def refuse_conflicts(archive: Archive, slide_ids: Sequence[str], request: MapRequest) -> None:
     """Refuse to begin where slides have other maps of this name.
 
+    Slides that cannot be opened are told of when they are worked on.
+
     Raises:
         ConflictError: they do, and `overwrite` is off.
     """
     if request.overwrite:
         return
-    stores = (archive[slide_id] for slide_id in slide_ids)
+    stores = archive.sound_stores(slide_ids)
     found = [why_conflict(store, request) for store in stores if has_map(store, request)]
     reasons = [reason for reason in found if reason is not None]
     if reasons:
@@ -176,7 +179,7 @@ class _Run:
         return 2 + 2 * len(self._means.client.scheduler_info(n_workers=-1)["workers"])
 
     def _lease(self, slide_id: str) -> str:
-        return f"{slide_id}@map-{self._request.name}"  # no slide has an @ in its ID
+        return map_lease(slide_id, self._request.name)
 
     def _begin(self, slide_id: str) -> bool:
         """Submit a slide, or settle it at once; False where another run holds its map."""
@@ -184,7 +187,7 @@ class _Run:
         if not self._leases.acquire(lease):
             return False
         if self._is_settled(slide_id):
-            forget_notes(self._archive[slide_id], self._request)
+            forget_notes(self._archive.storage, slide_id, self._request)
             self._leases.release(lease)
             return True
         task = MapTask(
@@ -202,8 +205,12 @@ class _Run:
         return True
 
     def _is_settled(self, slide_id: str) -> bool:
-        """Whether the map is there, made by an earlier run or by another one meanwhile."""
-        store = self._archive[slide_id]
+        """Whether the map is there, made by an earlier run or by another one, or cannot be made."""
+        try:
+            store = self._archive[slide_id]
+        except TilingError as err:
+            self.outcomes.append(failed(slide_id, err))
+            return True
         if not has_map(store, self._request):
             return False
         conflict = why_conflict(store, self._request)

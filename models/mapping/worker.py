@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.embedding.worker import cores, device_of
+from models.embedding.worker import ONE_AT_A_TIME, cores, device_of
 from models.errors import EncoderError, WeightsError
 from models.mapping.request import GateSpec, MapEngine, MapRequest
 
@@ -66,13 +66,14 @@ def describe_models(engine: MapEngine) -> Described:
     """
     import torch
 
-    device = device_of(engine.device)
-    segmenter, classifier, _ = open_once(engine)
-    if classifier is not None:
-        segmenter.card.require_classes(
-            classifier.card.classes, f"the classifier {engine.classifier}"
-        )
-    require_window(segmenter, engine.window_px or segmenter.card.patch_px)
+    with ONE_AT_A_TIME:
+        device = device_of(engine.device)
+        segmenter, classifier, _ = open_once(engine)
+        if classifier is not None:
+            segmenter.card.require_classes(
+                classifier.card.classes, f"the classifier {engine.classifier}"
+            )
+        require_window(segmenter, engine.window_px or segmenter.card.patch_px)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     second = None if classifier is None else classifier.card.model_dump(mode="json")
     return Described(segmenter.card.model_dump(mode="json"), second, device.type, gpus)
@@ -87,6 +88,11 @@ def require_window(segmenter: "TissueModel", window_px: int) -> None:
     try:
         with torch.inference_mode():
             shape = tuple(segmenter(segmenter.prepare(pixels)).shape)
+    except torch.OutOfMemoryError as err:
+        raise EncoderError(
+            f"{segmenter.card.name}: not even one window of {window_px} px fits into the GPU's "
+            "memory; use --device cpu, or smaller windows: --window-px"
+        ) from err
     except (RuntimeError, ValueError) as err:
         raise EncoderError(
             f"{segmenter.card.name} takes no windows of {window_px} px: {err}; give another "

@@ -239,11 +239,13 @@ class Loop:
         health = self._guard.health
         text = (
             f"embeddings collapsed in epoch {clock.epoch}: spread {health.std_of_best:.3g} of the "
-            f"best, effective rank {health.effective_rank:.3g}; use a lower --lr, a larger --batch "
-            "or another --temperature, or go on with --on-collapse warn"
+            f"best, effective rank {health.effective_rank:.3g}"
         )
         if self.habits.stop_on_collapse:
-            raise NumericsError(text)
+            raise NumericsError(
+                f"{text}; use a lower --lr, a larger --batch or another --temperature, or go on "
+                "with --on-collapse warn"
+            )
         self._tell({"kind": "note", "step": self.step, "text": text})
 
     def _asked_to_stop(self, stop: Stop) -> bool:

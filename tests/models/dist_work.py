@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 from torch import nn
 
 from models import dist
@@ -16,6 +17,7 @@ def work(rank: int) -> dict[str, Any]:
     (joined * weights).sum().backward()
     net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
     on_gpu = dist.synchronize_batchnorm(net, torch.device("cuda"))  # moves nothing
+    activated = dist.synchronize_batchnorm(BatchNormAct2d(3), torch.device("cuda"))
     return {
         "rank": dist.rank(),
         "world_size": dist.world_size(),
@@ -27,6 +29,7 @@ def work(rank: int) -> dict[str, Any]:
         "gradient": given.grad,
         "wants_gradient": dist.gather(given).requires_grad,
         "kinds": [type(module).__name__ for module in on_gpu],
+        "activated": isinstance(activated, SyncBatchNormAct),
         "same_weight": on_gpu[0].weight is net[0].weight,
         "on_cpu": dist.synchronize_batchnorm(net, torch.device("cpu")) is net,
     }

@@ -45,6 +45,7 @@ def test_gradients_of_all_ranks_come_back_to_a_row(found: list[dict[str, Any]]) 
 def test_batch_norms_are_shared_on_gpus_only(found: list[dict[str, Any]]) -> None:
     for one in found:
         assert one["kinds"] == ["Linear", "SyncBatchNorm"]
+        assert one["activated"]  # PyTorch's conversion would drop the activation
         assert one["same_weight"]
         assert one["on_cpu"]
 

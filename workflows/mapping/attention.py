@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from workflows.errors import UsageError
 from workflows.extras import needs
 from workflows.mapping.rectangles import write_rectangles
-from workflows.mapping.slides import each_slide, open_archive, slide_names, sound_stores
+from workflows.mapping.slides import each_slide, open_archive, slide_names
 from workflows.outcome import Outcome
 from workflows.progress import ProgressCallback
 
@@ -60,7 +60,7 @@ def _stored(
 
     folder = RunFolder(str(config.attention))
     name = config.name or map_name(folder.name)
-    stores = list(sound_stores(archive, names))
+    stores = list(archive.sound_stores(names))
     if config.name is None and (folder.path / RECORD).is_file():
         identity = folder.record()["identity"]
         if any(_lacks(store, name, identity) for store in stores):

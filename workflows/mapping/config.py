@@ -1,13 +1,22 @@
 """What `microtome map` may be told."""
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from workflows.config import POSITIONAL, WorkflowConfig
+from workflows.config import POSITIONAL, WorkflowConfig, option_name
 from workflows.cutting import NEEDS_PATH, PositiveMpp
 
 Format = Literal["png", "geojson", "ome-tiff", "dzi", "areas", "entropy"]
+
+GATE = ("classifier", "gate_epsilon", "gate_on")
+"""Options of the gate."""
+PIXELS = (
+    *("gate", *GATE, "overlap", "window_px", "mpp"),
+    *("workers", "scheduler", "precision", "batch"),
+)
+"""Options of maps of pixels, which have no effect on maps of patches."""
 
 
 class MapConfig(WorkflowConfig):
@@ -91,6 +100,10 @@ class MapConfig(WorkflowConfig):
         ]
         if sum(ways) != 1:
             raise ValueError("give --model, or --encoder and --probe, or --attention: one of them")
+        if self.model is None and (given := self.told(PIXELS)):
+            raise ValueError(f"{', '.join(given)}: only with --model")
+        if not self.gate and (given := self.told(GATE)):
+            raise ValueError(f"{', '.join(given)}: for the gate, which --no-gate switches off")
         if bool(self.slides) == bool(self.manifest):
             raise ValueError("give slides, an archive or a --manifest, and only one of them")
         if (self.tissue in NEEDS_PATH) != (self.tissue_path is not None):
@@ -98,3 +111,9 @@ class MapConfig(WorkflowConfig):
                 "--tissue mask and --tissue geojson need a --tissue-path, and nothing else does"
             )
         return self
+
+    def told(self, names: Iterable[str]) -> list[str]:
+        """Name the options, of some, that are not as they usually are."""
+        fields = type(self).model_fields
+        given = [name for name in names if getattr(self, name) != fields[name].default]
+        return [option_name(name) for name in given]

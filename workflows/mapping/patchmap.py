@@ -1,5 +1,6 @@
 """`microtome map --encoder --probe`: a class for every patch, of embeddings that are stored."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from workflows.errors import UsageError
 from workflows.extras import needs
-from workflows.mapping.slides import each_slide, open_archive, slide_names, sound_stores
+from workflows.mapping.slides import each_slide, open_archive, slide_names
 from workflows.outcome import Outcome
 from workflows.progress import ProgressCallback
 
@@ -84,7 +85,7 @@ class _Work:
         from tiling.embeddings import embedding_ids
 
         known: set[str] = set()
-        for store in sound_stores(self.archive, names):
+        for store in self.archive.sound_stores(names):
             known |= set(embedding_ids(store))
             if self.encoder_id in known:
                 return
@@ -97,18 +98,20 @@ class _Work:
         """Map one slide, and write its files."""
         from models.bags.bag import Bag
         from tiling.errors import ConflictError
+        from tiling.maps import map_lease
 
         bag = Bag(self.archive[slide_id], self.encoder_id)
         if not len(bag):
             return {"state": "skipped", "patches": 0, "why": "it has no readable patch"}
-        if not leases.acquire(slide_id):
-            raise ConflictError(f"another run is working on {slide_id}; try again when it is done")
+        lease = map_lease(slide_id, self.name)
+        if not leases.acquire(lease):
+            raise ConflictError(f"another run is mapping {slide_id}; try again when it is done")
         try:
-            return self._map(bag, leases)
+            return self._map(bag, partial(leases.check, lease))
         finally:
-            leases.release(slide_id)
+            leases.release(lease)
 
-    def _map(self, bag: "Bag", leases: "Leases") -> dict[str, Any]:
+    def _map(self, bag: "Bag", check: Callable[[], None]) -> dict[str, Any]:
         from models.probe.classmap import plan_classmap, write_classmap
         from tiling.mapwriter import MapWriter
         from workflows.mapping.exporting import Job, export_slide
@@ -118,7 +121,7 @@ class _Work:
         writer = MapWriter(bag.store, self.name, planned.map, overwrite=overwrite)
         state = "skipped" if writer.is_done else "done"
         if not writer.is_done:
-            write_classmap(planned, self.probe, writer, partial(leases.check, bag.slide_id))
+            write_classmap(planned, self.probe, writer, check)
         frame = planned.map.frame
         known = {"state": state, "patches": len(bag), "shape": [frame.height_px, frame.width_px]}
         if self.config.out is None:

@@ -1,6 +1,6 @@
 """Where maps go: into the archive that is given, or into one that is made of slides first."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 
 ARCHIVE = "archive.zarr"
 DOCUMENT = "zarr.json"
+FOR_SLIDES = ("tissue", "tissue_path", "slide_mpp", "reader")
+"""Options of cutting; an archive is cut already."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What came of cutting.
+
+    Attributes:
+        slide_ids: of the slides that are in the archive now; None where nothing was to be cut.
+        failed: records of the others.
+    """
+
+    slide_ids: tuple[str, ...] | None = None
+    failed: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -31,8 +46,8 @@ class Place:
 
     def cut(
         self, config: "MapConfig", mpp: float, patch_px: int, progress: ProgressCallback
-    ) -> list[dict[str, Any]]:
-        """Cut slides into the archive as `microtome tile` does; gives those that failed.
+    ) -> Cut:
+        """Cut slides into the archive as `microtome tile` does.
 
         Args:
             config: which slides, and how their tissue is found.
@@ -41,7 +56,7 @@ class Place:
             progress: of cutting.
         """
         if not self.is_new:
-            return []
+            return Cut()
         from workflows.tile import TileConfig
         from workflows.tile import run as tile
 
@@ -62,10 +77,12 @@ class Place:
             ),
             progress,
         )
-        failed = [known for known in outcome.document["outcomes"] if known["state"] == "failed"]
+        outcomes = outcome.document["outcomes"]
+        there = tuple(known["slide_id"] for known in outcomes if known["state"] != "failed")
         kept = ("slide_id", "path", "state", "error", "cause")
         empty = {"windows": 0, "bytes": 0, "unreadable": 0, "files": {}}
-        return [{name: known[name] for name in kept} | empty for known in failed]
+        failed = [known for known in outcomes if known["state"] == "failed"]
+        return Cut(there, [{name: known[name] for name in kept} | empty for known in failed])
 
     def open(self) -> "Archive":
         """Open the archive.
@@ -82,13 +99,12 @@ def find_place(config: "MapConfig") -> Place:
     """Tell an archive from slides, and decide where everything goes.
 
     Raises:
-        UsageError: --out is missing, or is no folder; formats are asked for that go nowhere.
+        UsageError: --out is missing, or is no folder; options have no effect.
         StoreError: what looks like an archive is none.
     """
     exports = None if config.out is None else _folder(config.out)
     if len(config.slides) == 1 and is_archive(config.slides[0]):
-        if exports is None and "formats" in config.model_fields_set:
-            raise UsageError("--formats: give --out, the folder that files are written to")
+        refuse_for_archives(config)
         place = Place(config.slides[0], exports, is_new=False)
         place.open()
         return place
@@ -98,6 +114,19 @@ def find_place(config: "MapConfig") -> Place:
             f"OUT/{ARCHIVE}"
         )
     return Place(str(exports / ARCHIVE), exports, is_new=True)
+
+
+def refuse_for_archives(config: "MapConfig") -> None:
+    """Refuse options that have no effect on an archive.
+
+    Raises:
+        UsageError: cutting is told of, or formats that go nowhere.
+    """
+    if config.out is None and "formats" in config.model_fields_set:
+        raise UsageError("--formats: give --out, the folder that files are written to")
+    given = config.told(FOR_SLIDES)
+    if given:
+        raise UsageError(f"{', '.join(given)}: an archive is cut already; give its slides instead")
 
 
 def is_archive(location: str) -> bool:

@@ -56,14 +56,14 @@ def run_tissue_map(config: "MapConfig", progress: ProgressCallback) -> Outcome:
         for note in workers.notes:
             log.warning("%s", note)
         wanted = _request(config, workers)
-        failures = place.cut(config, wanted.mpp, wanted.card.patch_px, progress)
+        cut = place.cut(config, wanted.mpp, wanted.card.patch_px, progress)
         archive = place.open()
-        names = slide_names(config, archive)
+        names = [] if cut.slide_ids == () else slide_names(config, archive, cut.slide_ids)
         request = _with_precision(config, workers, archive, names, wanted)
         means = MapMeans(workers.client, workers.engine, workers.resources)
         summary = run_maps(archive, names, request, means, lambda now: progress(_update(now)))
     document = _document(config, place, workers, request, summary)
-    document["outcomes"] += failures
+    document["outcomes"] += cut.failed
     _export(config, place, document, request.name)
     document["seconds"] = round(time.monotonic() - started, 3)
     _count(document)
@@ -86,8 +86,6 @@ def _engine(config: "MapConfig") -> "MapEngine":
                 f"the gate needs a classifier, and there is none beside {segmenter}; give it by "
                 "--classifier, or map without a gate: --no-gate"
             )
-    elif config.classifier is not None:
-        raise UsageError("--classifier is for the gate, which --no-gate switches off; drop one")
     return MapEngine(
         str(segmenter.absolute()),
         None if classifier is None else str(classifier.absolute()),
@@ -168,7 +166,7 @@ def _with_precision(
 
     if config.precision != "auto":
         return replace(request, precision=config.precision)
-    found = (recorded_precision(archive[name], request) for name in names)
+    found = (recorded_precision(store, request) for store in archive.sound_stores(names))
     recorded = next((precision for precision in found if precision), None)
     if recorded is not None:
         return replace(request, precision=recorded)
@@ -274,6 +272,7 @@ def _is_bad(known: Mapping[str, Any]) -> bool:
 def _failure(archive: "Archive", known: Mapping[str, Any]) -> dict[str, Any]:
     slide_id = known["slide_id"]
     path = known.get("path")
-    if path is None and slide_id in archive:
-        path = archive[slide_id].attributes.get("source", {}).get("uri")
+    store = None if path else next(archive.sound_stores([slide_id]), None)
+    if store is not None:
+        path = store.attributes.get("source", {}).get("uri")
     return {**known, "path": path or ""}

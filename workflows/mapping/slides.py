@@ -1,11 +1,12 @@
 """Maps that need no pixels: slide after slide of an archive, and what came of each."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from workflows.config import nearest
 from workflows.errors import UsageError
+from workflows.mapping.places import refuse_for_archives
 from workflows.outcome import ALL_GOOD, SOME_FAILED, Outcome
 from workflows.progress import ProgressCallback, Update
 
@@ -20,7 +21,7 @@ def open_archive(config: "MapConfig") -> "Archive":
     """Open the one archive that is asked about.
 
     Raises:
-        UsageError: something else is asked about.
+        UsageError: something else is asked about, or options have no effect.
         StoreError: it is no archive.
     """
     from tiling.store import Archive
@@ -28,23 +29,31 @@ def open_archive(config: "MapConfig") -> "Archive":
     if len(config.slides) != 1:
         given = ", ".join(config.slides) or "a manifest"
         raise UsageError(f"maps of patches are made of one archive, got {given}")
+    refuse_for_archives(config)
     return Archive.open(config.slides[0])
 
 
-def slide_names(config: "MapConfig", archive: "Archive") -> list[str]:
+def slide_names(
+    config: "MapConfig", archive: "Archive", among: Collection[str] | None = None
+) -> list[str]:
     """Choose the slides that are asked for.
+
+    Args:
+        config: what is asked for.
+        archive: that holds them.
+        among: IDs that are meant; None for all that the archive holds.
 
     Raises:
         UsageError: there is none.
     """
-    names = archive.slide_ids()
+    names = [name for name in archive.slide_ids() if among is None or name in among]
     if config.slide is not None:
         if config.slide not in names:
             hint = nearest(config.slide, names)
             raise UsageError(f"{archive.location} holds no slide {config.slide!r}; {hint}")
         names = [config.slide]
     if config.split is not None:
-        splits = {name: _split(archive[name]) for name in names}
+        splits = {store.slide_id: _split(store) for store in archive.sound_stores(names)}
         names = [name for name, split in splits.items() if split == config.split]
         if not names:
             known = ", ".join(sorted(set(splits.values()) - {""})) or "none"
@@ -52,17 +61,6 @@ def slide_names(config: "MapConfig", archive: "Archive") -> list[str]:
     if not names:
         raise UsageError(f"{archive.location} holds no slide")
     return names
-
-
-def sound_stores(archive: "Archive", names: list[str]) -> Iterator["PatchStore"]:
-    """Open the slides that can be opened; the others are told of when they are worked on."""
-    from tiling.errors import TilingError
-
-    for name in names:
-        try:
-            yield archive[name]
-        except TilingError:
-            continue
 
 
 def _split(store: "PatchStore") -> str:

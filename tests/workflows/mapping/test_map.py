@@ -256,6 +256,8 @@ def test_what_makes_no_sense_is_refused_before_any_work(
         ((archive, "--classifier", strange), trained, "Tiny U-Net knows tumour.*has x, y, z"),
         ((archive, "--classifier", alone), trained, "holds no classifier.safetensors"),
         ((archive, "--no-gate", "--classifier", strange), trained, "which --no-gate switches off"),
+        ((archive, "--no-gate", "--gate-on", "logits"), trained, "which --no-gate switches off"),
+        ((archive, "--reader", "image"), trained, "--reader: an archive is cut already"),
         ((archive, "--mpp", "1"), trained, "Tiny U-Net wants 0.5; .*--force"),
         ((archive,), unknown, "does not say at which resolution .* give --mpp"),
         ((archive, "--overlap", "40"), trained, "may share at most 32 px, got 40"),

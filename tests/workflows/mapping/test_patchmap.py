@@ -267,12 +267,13 @@ def test_a_run_that_is_working_on_the_slide_is_not_disturbed(
     microtome: Run, slide: PatchStore, archive: Path, probe: Path
 ) -> None:
     from tiling.lease import Leases
+    from tiling.maps import map_lease
 
     with Leases(slide.storage) as leases:
-        assert leases.acquire(SLIDE)
+        assert leases.acquire(map_lease(SLIDE, f"probe-{ENCODER}"))
         ran = microtome("map", archive, "--encoder", ENCODER, "--probe", probe)
     assert ran.code == 3
-    assert f"another run is working on {SLIDE}" in ran.out
+    assert f"another run is mapping {SLIDE}" in ran.out
 
 
 def test_what_cannot_be_done_is_refused_before_any_work(
@@ -282,6 +283,9 @@ def test_what_cannot_be_done_is_refused_before_any_work(
         ("--encoder", ENCODER): "--encoder needs a --probe",
         ("--encoder", ENCODER, "--probe", tmp_path / "none"): "holds no linear probe",
         ("--encoder", "tyo", "--probe", probe): "has no embeddings of 'tyo'; there are: toy",
+        ("--probe", probe, "--mpp", "1", "--batch", "4"): "--mpp, --batch: only with --model",
+        ("--probe", probe, "--reader", "image"): "--reader: an archive is cut already",
+        ("--probe", probe, "--formats", "png"): "--formats: give --out",
         ("--probe", probe, "--slide", "CMU"): "holds no slide 'CMU'",
         ("--probe", probe, "--split", "test"): "no slide is of the split 'test'; there are: none",
     }
