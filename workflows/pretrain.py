@@ -22,4 +22,6 @@ def run(config: PretrainConfig, progress: ProgressCallback) -> Outcome:
     """
     if config.sampler == "one-slide" and config.pool == "other_slides":
         raise UsageError("--pool other_slides needs several slides in a batch, not one-slide")
-    return train_into_folder(config, KIND, lambda: job_of(config), progress, without_effect(config))
+    return train_into_folder(
+        config, KIND, lambda: job_of(config), progress, notes=without_effect(config)
+    )

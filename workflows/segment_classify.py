@@ -3,7 +3,7 @@
 from workflows.outcome import Outcome
 from workflows.progress import ProgressCallback
 from workflows.segmenting.config import SegmentClassifyConfig
-from workflows.segmenting.request import CLASSIFY, classify_job
+from workflows.segmenting.request import CLASSIFY, classify_job, hash_files
 from workflows.training.running import train_into_folder
 
 __all__ = ["SegmentClassifyConfig", "run"]
@@ -20,4 +20,7 @@ def run(config: SegmentClassifyConfig, progress: ProgressCallback) -> Outcome:
         WeightsError: weights are missing or wrong.
         NumericsError: the loss became NaN; the last state is kept.
     """
-    return train_into_folder(config, CLASSIFY, lambda: classify_job(config), progress)
+    content = hash_files((config.backbone, config.init))
+    return train_into_folder(
+        config, CLASSIFY, lambda: classify_job(config, content), progress, content=content
+    )

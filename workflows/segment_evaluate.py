@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from workflows.config import POSITIONAL, WorkflowConfig
-from workflows.errors import UsageError
 from workflows.extras import needs
 from workflows.outcome import Outcome
 from workflows.progress import ProgressCallback, Update
@@ -25,7 +24,7 @@ class SegmentEvaluateConfig(WorkflowConfig):
     beside them where white counts as background. A classifier is scored by its activation maps.
     """
 
-    archives: Annotated[tuple[str, ...], POSITIONAL] = ()
+    archives: Annotated[tuple[str, ...], POSITIONAL] = Field(min_length=1)
     """Archives of patches with true masks, as `microtome import patches` writes them."""
     model: str
     """Segmenter, or classifier alone: a file, or the folder of a run."""
@@ -72,19 +71,17 @@ def run(config: SegmentEvaluateConfig, progress: ProgressCallback) -> Outcome:
         StoreError: there is no archive.
     """
     started = time.monotonic()
-    if not config.archives:
-        raise UsageError("name archives of patches with masks to score on")
     with needs("models"):
         from models.segmentation.gate import Gate
         from workflows.segmenting.evaluation import about, evaluation_document, write_evaluation
         from workflows.segmenting.stages import Asked, open_stages
-        from workflows.segmenting.truth import open_truth
+        from workflows.segmenting.truth import open_truth, with_split
     rule = Gate(on=config.gate_on, epsilon=config.gate_epsilon)
     opened = open_stages(Asked(config.model, config.classifier, config.gate, config.cam, rule))
     cards = [model.card for model in opened.stages.models]
     truths = [
         open_truth(place, cards, split=config.split, force=config.force)
-        for place in config.archives
+        for place in with_split(config.archives, config.split)
     ]
     counted, shown, device = _score(config, opened, truths, _Told(progress, truths, started))
     document = {

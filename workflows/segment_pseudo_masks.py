@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from workflows.config import POSITIONAL, WorkflowConfig
+from workflows.errors import UsageError
 from workflows.extras import needs
 from workflows.outcome import Outcome
 from workflows.progress import ProgressCallback, Update
@@ -63,6 +64,8 @@ def run(config: SegmentPseudoMasksConfig, progress: ProgressCallback) -> Outcome
     passed = ("archives", "name", "split", "batch", "force", "overwrite")
     masker = PseudoMasker(classifier, PseudoRequest(**{n: getattr(config, n) for n in passed}))
     planned = masker.plan()
+    if config.png is not None:
+        _require_names(config.png, [store.slide_id for _, store in planned])
     counter = _Counter(progress, started, len(planned), sum(len(store) for _, store in planned))
     made = []
     for archive, store in planned:
@@ -73,6 +76,15 @@ def run(config: SegmentPseudoMasksConfig, progress: ProgressCallback) -> Outcome
     document = _document(config, made, time.monotonic() - started)
     document |= {"arrays": list(masker.arrays), "notes": masker.notes}
     return Outcome(document | {"classes": list(classifier.card.classes)})
+
+
+def _require_names(png: str, slides: list[str]) -> None:
+    """Refuse a folder that is none, and slides whose pictures would have one name."""
+    if "://" in png:
+        raise UsageError(f"--png is a folder of this machine, got {png}")
+    twice = sorted({slide for slide in slides if slides.count(slide) > 1})
+    if twice:
+        raise UsageError(f"--png: {twice[0]} is in two archives; write pictures of one at a time")
 
 
 class _Counter:

@@ -36,8 +36,11 @@ def run(config: SegmentRunConfig, progress: ProgressCallback) -> Outcome:
         **summarise(rows),
         "notes": pipeline.notes,
         "models": pipeline.models,
-        "maps": pipeline.map(),
-        "wall_seconds": round(time.monotonic() - started, 3),
+        "maps": None,
     }
+    write_table(config.out, document)  # hours of training are in it, and a map may fail
+    document["maps"] = pipeline.map()
+    document["notes"] = pipeline.notes
+    document["wall_seconds"] = round(time.monotonic() - started, 3)
     document["files"] = write_table(config.out, document)
-    return Outcome(document)
+    return Outcome(document, pipeline.exit_code)

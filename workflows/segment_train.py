@@ -1,9 +1,10 @@
 """`microtome segment train`: stage 2, which tissue every pixel is."""
 
+from workflows.extras import needs
 from workflows.outcome import Outcome
 from workflows.progress import ProgressCallback
 from workflows.segmenting.config import SegmentTrainConfig
-from workflows.segmenting.request import SEGMENT, segment_job
+from workflows.segmenting.request import SEGMENT, hash_files, segment_job
 from workflows.training.running import train_into_folder
 
 __all__ = ["SegmentTrainConfig", "run"]
@@ -20,4 +21,10 @@ def run(config: SegmentTrainConfig, progress: ProgressCallback) -> Outcome:
         WeightsError: weights are missing or wrong.
         NumericsError: the loss became NaN; the last state is kept.
     """
-    return train_into_folder(config, SEGMENT, lambda: segment_job(config), progress)
+    with needs("models"):
+        from models.segmentation.choosing import makers_of
+    makers = makers_of(config.archives, config.split, config.masks)
+    content = hash_files((config.encoder_weights,), *makers)
+    return train_into_folder(
+        config, SEGMENT, lambda: segment_job(config, content), progress, content=content
+    )

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from queue import Empty, Full, Queue
-from threading import Event
+from threading import Event, Lock
 from typing import TypeVar
 
 import numpy as np
@@ -49,6 +49,7 @@ class WindowSource:
     pinned: bool = False
     unreadable: int = field(default=0, init=False)
     error: str = field(default="", init=False)
+    _counting: Lock = field(default_factory=Lock, init=False, repr=False)
 
     def batches(self, parts: Sequence[range]) -> Generator[tuple[range, Tensor], None, None]:
         """Give uint8 (B, P, P, 3) of each part: positions among the plan's windows.
@@ -97,8 +98,9 @@ class WindowSource:
     ) -> Iterator[Pixels]:
         for cut in cut_patches(slide, footprint, origins, by_row=True):
             if cut.status == UNREADABLE:
-                self.unreadable += 1
-                self.error = self.error or cut.error
+                with self._counting:
+                    self.unreadable += 1
+                    self.error = self.error or cut.error
             yield cut.pixels
 
 

@@ -13,7 +13,7 @@ from models.encoders.networks import build_network, sized
 from models.encoders.weights import file_sha256, find_file, read_tensors, tensors_sha256
 from models.errors import EncoderError, WeightsError
 from models.segmentation.resnet38 import ResNet38, draw_resnet38
-from models.segmentation.trunk import Trunk
+from models.segmentation.trunk import NORMS, Trunk
 
 RESNET38 = "resnet38"
 DEPTH = 3
@@ -58,7 +58,7 @@ class TimmTrunk(Trunk):
         return self
 
     def _norms(self) -> list[nn.Module]:
-        return [part for part in self.modules() if isinstance(part, nn.BatchNorm2d)]
+        return [part for part in self.modules() if isinstance(part, NORMS)]
 
 
 class Opened(NamedTuple):

@@ -8,10 +8,10 @@ import numpy as np
 
 from models.data import JoinedPatches, PatchDataset
 from models.encoders.card import MPP_TOLERANCE
-from models.errors import DataError
+from models.errors import DataError, LabelsError
 from models.segmentation.layers import about_masks, layers_of
 from models.segmentation.patches import TRUE_MASKS, MaskedPatches
-from tiling.store import Archive
+from tiling.store import Archive, PatchStore
 
 TRAIN = "train"
 
@@ -83,16 +83,42 @@ def open_masked(
         DataError: no slide is of the split, masks are of another size, or patches do not fit.
     """
     chosen = slides_of(archives, split)
-    arrays = {one: layers_of(Archive.open(one)[slides[0]], masks) for one, slides in chosen.items()}
-    layers, *others = set(arrays.values())
-    if others:
-        raise DataError(f"archives have masks of other layers: {layers} and {others[0]}")
+    stores = [Archive.open(one)[slide] for one, slides in chosen.items() for slide in slides]
+    layers, white = _one_kind(stores, masks)
     patches = _joined(
         [MaskedPatches(PatchDataset(one, slides), one, layers) for one, slides in chosen.items()]
     )
-    first, slides = next(iter(chosen.items()))
-    about = about_masks(Archive.open(first)[slides[0]], layers[0]) or {}
-    return Learned(patches, patches.label_names, bool(about.get("white", True))), layers
+    return Learned(patches, patches.label_names, white), layers
+
+
+def makers_of(archives: Sequence[str], split: str | None, masks: Sequence[str]) -> list[str]:
+    """Give the hashes of the classifiers that made pseudo masks, sorted; none of true masks."""
+    chosen = slides_of(archives, split)
+    stores = [Archive.open(one)[slide] for one, slides in chosen.items() for slide in slides]
+    known = (about_masks(s, layer) or {} for s in stores for layer in layers_of(s, masks))
+    return sorted({about["classifier_sha256"] for about in known if "classifier_sha256" in about})
+
+
+def _one_kind(stores: Sequence[PatchStore], masks: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Give the arrays of masks, which all slides have from one maker, and whether white is out."""
+    layers, *others = {layers_of(store, masks) for store in stores}
+    if others:
+        raise DataError(f"slides have masks of other layers: {layers} and {others[0]}")
+    makers: dict[Any, str] = {}
+    white = True
+    for store in stores:
+        for layer in layers:
+            about = about_masks(store, layer)
+            if about is None:
+                raise LabelsError(f"{store.slide_id} has no masks {layer}")
+            makers.setdefault(about.get("classifier_sha256"), store.slide_id)
+            white = bool(about.get("white", True))
+    if len(makers) > 1:
+        raise DataError(
+            f"masks {', '.join(layers)} of {' and '.join(makers.values())} were made by different "
+            "classifiers; run `microtome segment pseudo-masks` again with --overwrite"
+        )
+    return layers, white
 
 
 def open_judging(archives: Sequence[str], split: str) -> Learned | None:
@@ -100,11 +126,8 @@ def open_judging(archives: Sequence[str], split: str) -> Learned | None:
     chosen: list[Part] = []
     for archive in archives:
         opened = Archive.open(archive)
-        slides = [
-            name
-            for name in _of_split(archive, split)
-            if about_masks(opened[name], TRUE_MASKS[0]) is not None
-        ]
+        named = [slide for slide, name in splits_of(archive).items() if name == split]
+        slides = [s for s in named if about_masks(opened[s], TRUE_MASKS[0]) is not None]
         if slides:
             chosen.append(MaskedPatches(PatchDataset(archive, slides), archive))
     if not chosen:
@@ -114,28 +137,35 @@ def open_judging(archives: Sequence[str], split: str) -> Learned | None:
 
 
 def slides_of(archives: Sequence[str], split: str | None) -> dict[str, list[str]]:
-    """Give the slides of each archive that has some of the split, or all where none is named.
+    """Give the slides of each archive that has some of the split.
+
+    Args:
+        archives: locations.
+        split: None for train, or for all slides where none is of any split.
 
     Raises:
         DataError: no slide is of the split.
     """
-    found = {archive: _of_split(archive, split or TRAIN) for archive in archives}
-    if split is None and not any(found.values()):
-        found = {
-            archive: [s.slide_id for s in Archive.open(archive).stores()] for archive in archives
-        }
+    splits = {archive: splits_of(archive) for archive in archives}
+    known = {name for slides in splits.values() for name in slides.values()} - {""}
+    wanted = split or (TRAIN if known else "")  # where nothing is split, all slides are taken
+    found = {
+        archive: [slide for slide, name in slides.items() if name == wanted]
+        for archive, slides in splits.items()
+    }
     chosen = {archive: slides for archive, slides in found.items() if slides}
     if not chosen:
         raise DataError(
-            f"no slide of {', '.join(archives)} is of the split {split or TRAIN!r}; name another "
-            "with --split"
+            f"no slide of {', '.join(archives)} is of the split {wanted!r}; name another with "
+            f"--split: there are {', '.join(sorted(known)) or 'none'}"
         )
     return chosen
 
 
-def _of_split(archive: str, split: str) -> list[str]:
-    slides = PatchDataset(archive, labels=False).slides
-    return [slide.slide_id for slide in slides if slide.split == split]
+def splits_of(archive: str) -> dict[str, str]:
+    """Give the split of every slide; empty where none is known."""
+    stores = Archive.open(archive).stores()
+    return {store.slide_id: store.attributes["labels"]["split"] or "" for store in stores}
 
 
 def _joined(parts: Sequence[Part]) -> JoinedPatches:

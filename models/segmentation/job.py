@@ -86,7 +86,8 @@ class SegmentJob(TissueJob):
         encoder: of it, or `tu-NAME` for one of timm.
         encoder_weights: a file; None for drawn ones.
         options: of the architecture.
-        white: what becomes of background.
+        background: what becomes of its pixels.
+        white: white is background; None as the masks say.
         divide_by_batch: as published.
     """
 
@@ -96,5 +97,6 @@ class SegmentJob(TissueJob):
     encoder: str
     encoder_weights: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    white: White = "ignore"
+    background: White = "ignore"
+    white: bool | None = None
     divide_by_batch: bool = False

@@ -8,17 +8,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from models.data import iterate_batches
+from models.errors import LabelsError
 from models.files import write_whole
 from models.segmentation.choosing import Learned
 from models.segmentation.metrics import confusion, score
 from tiling.epochs import Indices
 
-BEST, ABOUT = "best.safetensors", "best.json"
-"""Files of a run's folder: weights of the best epoch, and which one that was."""
+BEST, KEY = "best.safetensors", "microtome_best"
+"""File of a run's folder with the weights of the best epoch, and which one that was."""
 BATCH = 20
 
 Predict = Callable[[nn.Module, Tensor], Tensor]
@@ -59,9 +61,8 @@ class Judge:
         method.train(was_training)
         if self.keeps and found is not None and found > self._best():
             tensors = {k: t.detach().cpu().contiguous() for k, t in network.state_dict().items()}
-            write_whole(self.folder / BEST, save(tensors))
             about = json.dumps({"epoch": epoch, self.name: found})
-            write_whole(self.folder / ABOUT, about.encode())
+            write_whole(self.folder / BEST, save(tensors, {KEY: about}))
         return found
 
     def score(self, network: nn.Module) -> float | None:
@@ -72,8 +73,9 @@ class Judge:
         rows: Indices = np.arange(len(patches), dtype=np.int64)
         for batch in iterate_batches(patches, rows, batch_size=BATCH):
             predicted = self.predict(network, batch.pixels.to(device)).cpu().numpy()
-            truth = batch.masks[:, 0].numpy() if batch.masks is not None else predicted
-            matrix += confusion(truth, predicted, classes)
+            if batch.masks is None:
+                raise LabelsError("patches that judge a network need true masks, and have none")
+            matrix += confusion(batch.masks[:, 0].numpy(), predicted, classes)
         return score(matrix).miou
 
     def _best(self) -> float:
@@ -83,9 +85,10 @@ class Judge:
 
 def best_epoch(folder: Path) -> dict[str, Any] | None:
     """Read which epoch was the best one: `epoch`, counted from 0, and its score."""
-    if not ((folder / ABOUT).is_file() and (folder / BEST).is_file()):
+    if not (folder / BEST).is_file():
         return None
-    found: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+    with safe_open(folder / BEST, framework="pt") as file:
+        found: dict[str, Any] = json.loads(file.metadata()[KEY])
     return found
 
 
@@ -97,5 +100,4 @@ def load_best(network: nn.Module, folder: Path) -> None:
 
 def remove_best(folder: Path) -> None:
     """Forget a best epoch, of this run or of an earlier one."""
-    for name in (ABOUT, BEST):
-        (folder / name).unlink(missing_ok=True)
+    (folder / BEST).unlink(missing_ok=True)

@@ -1,9 +1,11 @@
 """Pseudo masks of archives: from patch labels to arrays beside the patches, slide by slide."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from models.segmentation.model import TissueModel
 from models.segmentation.predict import make_pseudo_masks
 from models.segmentation.storing import write_masks
 from tiling.errors import ConflictError
+from tiling.lease import Leases
 from tiling.store import Archive, PatchStore
 
 FORMAT = 1
@@ -118,15 +121,24 @@ class PseudoMasker:
             done: told of every batch how many patches it had.
         """
         wanted = [self._about(number) for number in range(len(self.arrays))]
-        if [about_masks(store, array) for array in self.arrays] == wanted:
-            done(len(store))
-            return SlideMasks(archive, store.slide_id, len(store), 0, (), skipped=True)
-        side = self._side(store)
-        with _room((len(self.arrays), len(store), side, side)) as room:
-            self._fill(room, archive, store.slide_id, done)
-            for number, array in enumerate(self.arrays):
-                write_masks(store, array, room[number], side_px=side, about=wanted[number])
-            return self._summary(archive, store, room[0])
+        lease = f"{store.slide_id}@masks-{self._request.name}"  # no slide has an @ in its ID
+        with Leases(store.storage) as leases:
+            leases.sweep()
+            if not leases.acquire(lease):
+                raise ConflictError(f"another run makes the masks of {store.slide_id} right now")
+            try:
+                if [about_masks(store, array) for array in self.arrays] == wanted:
+                    done(len(store))
+                    return SlideMasks(archive, store.slide_id, len(store), 0, (), skipped=True)
+                side = self._side(store)
+                with _room((len(self.arrays), len(store), side, side)) as room:
+                    self._fill(room, archive, store.slide_id, done)
+                    for number, array in enumerate(self.arrays):
+                        leases.check(lease)
+                        write_masks(store, array, room[number], side_px=side, about=wanted[number])
+                    return self._summary(archive, store, room[0])
+            finally:
+                leases.release(lease)
 
     def _fill(self, room: Masks, archive: str, slide_id: str, done: Callable[[int], None]) -> None:
         device = self._classifier.get_buffer("scale").device
@@ -134,12 +146,14 @@ class PseudoMasker:
         # unreadable patches too: masks come in the order of the store
         patches = PatchDataset(archive, [slide_id], unreadable=True)
         order = np.arange(len(patches), dtype=np.int64)
-        for batch in iterate_batches(patches, order, batch_size=self._request.batch):
-            known = torch.full((len(batch), classes), -1) if batch.labels is None else batch.labels
-            labels = several_labels(known, classes)
-            masks = make_pseudo_masks(self._classifier, batch.pixels.to(device), labels.to(device))
-            room[:, batch.index.numpy()] = masks.cpu().numpy().swapaxes(0, 1)
-            done(len(batch))
+        with closing(patches):
+            for batch in iterate_batches(patches, order, batch_size=self._request.batch):
+                unknown = torch.full((len(batch), classes), -1)
+                labels = several_labels(unknown if batch.labels is None else batch.labels, classes)
+                pixels = batch.pixels.to(device)
+                masks = make_pseudo_masks(self._classifier, pixels, labels.to(device))
+                room[:, batch.index.numpy()] = masks.cpu().numpy().swapaxes(0, 1)
+                done(len(batch))
 
     def _summary(self, archive: str, store: PatchStore, first: Masks) -> SlideMasks:
         classes = len(self._classifier.card.classes)
@@ -181,4 +195,6 @@ class PseudoMasker:
 def _room(shape: tuple[int, ...]) -> Iterator[Masks]:
     """Give room on the disk for the masks of one slide, whatever its size."""
     with tempfile.TemporaryFile() as file:
+        if prod(shape):
+            os.posix_fallocate(file.fileno(), 0, prod(shape))  # a full disk must not be a signal
         yield np.memmap(file, np.uint8, "w+", shape=shape)

@@ -5,7 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from models.segmentation.trunk import Trunk
+from models.segmentation.trunk import NORMS, Trunk
 
 TAPS = ("b4_5", "b5_2", "bn7")
 CHANNELS = (512, 1024, 4096)
@@ -133,7 +133,7 @@ class ResNet38(Trunk):
         super().train(mode)
         if self.frozen:
             for part in self.modules():
-                if isinstance(part, nn.BatchNorm2d):
+                if isinstance(part, NORMS):
                     part.training = False
         return self
 
@@ -141,7 +141,7 @@ class ResNet38(Trunk):
         for name in STILL:
             self.get_submodule(name).requires_grad_(requires_grad=False)
         for part in self.modules():
-            if isinstance(part, nn.BatchNorm2d):
+            if isinstance(part, NORMS):
                 part.requires_grad_(requires_grad=False)
 
 

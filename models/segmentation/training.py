@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.augment import open_preset
 from models.dist import synchronize_batchnorm
-from models.errors import DataError
+from models.errors import DataError, LabelsError
 from models.segmentation.backbone import Opened, open_trunk
 from models.segmentation.card import TissueCard
 from models.segmentation.choosing import Learned, open_judging, open_labelled, open_masked
@@ -117,19 +117,24 @@ def _first(job: ClassifyJob) -> _Stage:
 
 def _second(job: SegmentJob) -> _Stage:
     learned, layers = open_masked(job.archives, job.split, job.masks)
+    if not learned.classes:
+        raise LabelsError(
+            f"{', '.join(job.archives)}: nothing names the classes of the masks; import the "
+            "patches with --classes"
+        )
     plan = SegmenterPlan(job.architecture, job.encoder, job.options)
     network = build_segmenter(plan, len(learned.classes), seed=job.seed)
     seen: tuple[str, ...] = ("drawn weights",)
     if job.encoder_weights is not None:
         name, sha256, before = load_encoder(network, job.encoder_weights)
         seen = (*before, f"encoder from {name} ({sha256[:12]})")
-    loss = LossSettings(_weights(job, layers), job.white, job.divide_by_batch)
+    loss = LossSettings(_weights(job, layers), job.background, job.divide_by_batch)
     about = {
         "role": "segmenter",
         "architecture": job.architecture.lower(),
         "encoder": job.encoder,
         "options": dict(job.options),
-        "white": learned.white,
+        "white": learned.white if job.white is None else job.white,
         "data": seen,
     }
     learner = Segmentation(network, len(learned.classes), loss)

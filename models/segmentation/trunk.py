@@ -4,6 +4,9 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+"""Batch normalisation, also as several processes have it."""
+
 
 class Trunk(nn.Module, ABC):
     """A network without a classifier that gives its last map and two earlier ones.

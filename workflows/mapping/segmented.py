@@ -104,6 +104,9 @@ def _request(config: "MapConfig", workers: "MapWorkers") -> "MapRequest":
     gate: GateSpec | None = None
     if workers.classifier is not None:
         gate = GateSpec(config.gate_on, config.gate_epsilon)
+        learned_px = workers.classifier.patch_px
+        if learned_px != window_px:
+            forced.append(f"the gate sees windows of {window_px} px, and learned from {learned_px}")
     return MapRequest(
         name=config.name or safe_name(card.name),
         card=card,

@@ -102,6 +102,8 @@ class SegmentTrainConfig(TissueTrainConfig):
     background: Literal["ignore", "literal"] = "ignore"
     """Background pixels do not count; or the published code's extra class, which pushes logits
     above 0."""
+    white: bool | None = None
+    """White is background, as `evaluate` counts it; by default as in the pseudo masks."""
     divide_by_batch: bool = False
     """Divide the loss by the batch once more, as the published code does."""
     keep: Literal["best", "last"] = "best"

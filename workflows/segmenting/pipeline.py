@@ -1,4 +1,4 @@
-"""The steps of `microtome segment run`: each is a command, and skips what is done."""
+"""The steps of `microtome segment run`: each is a command; what is trained stays."""
 
 import os
 import shutil
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from workflows.config import make_config
 from workflows.errors import UsageError
-from workflows.outcome import ALL_GOOD, Outcome
+from workflows.extras import needs
+from workflows.outcome import ALL_GOOD, SOME_FAILED, Outcome
 from workflows.progress import ProgressCallback
 from workflows.registry import WORKFLOWS
 
@@ -22,10 +23,10 @@ SINGLE, SUPERVISED = "last layer alone, gate", "true masks"
 WAYS = {"cam": CAM, "segmenter": PLAIN, "gated": GATED}
 
 OURS = {
-    "classify": {"archives", "out", "seed"},
-    "train": {"archives", "out", "seed", "masks"},
+    "classify": {"archives", "out", "seed", "overwrite"},
+    "train": {"archives", "out", "seed", "masks", "overwrite"},
     "evaluate": {"archives", "out", "split", "model", "classifier"},
-    "supervised": {"archives", "out", "seed"},
+    "supervised": {"archives", "out", "seed", "overwrite"},
     "map": {"model", "classifier"},
 }
 """Options that the pipeline sets itself."""
@@ -42,6 +43,7 @@ class Pipeline:
     Attributes:
         notes: what steps wanted a person to know, each once.
         models: folder of each seed's models.
+        exit_code: 0, or that of a step that did not do all.
     """
 
     def __init__(self, config: "SegmentRunConfig", progress: ProgressCallback) -> None:
@@ -49,12 +51,13 @@ class Pipeline:
         self._out = Path(config.out).expanduser().absolute()
         self.notes: list[str] = []
         self.models: dict[str, str] = {}
+        self.exit_code = ALL_GOOD
 
     def check(self) -> None:
         """Refuse options that no step knows, before the first one runs.
 
         Raises:
-            UsageError: an option is unknown, wrong, or the pipeline's own.
+            UsageError: an option is unknown, wrong or the run's own, or nothing can be scored.
         """
         for table, own in OURS.items():
             given = getattr(self._config, table) or {}
@@ -69,6 +72,9 @@ class Pipeline:
             self._made("segment train", somewhere, both)
         if self._config.map is not None:
             self._made("map", {"model": "m"}, self._config.map)
+        with needs("models"):
+            from workflows.segmenting.truth import with_split
+        with_split(self._config.archives, self._config.test_split)
 
     def run(self, seed: int) -> list[dict[str, Any]] | None:
         """Do all steps of a seed; gives a row per way of predicting, None where it was stopped."""
@@ -144,8 +150,9 @@ class Pipeline:
         outcome: Outcome = workflow.run(self._made(name, given, options), self._progress)
         told = [note for note in outcome.document.get("notes", ()) if note not in self.notes]
         self.notes += told
-        if outcome.exit_code not in (ALL_GOOD, 130):
-            self.notes.append(f"microtome {name} did not do all: see its record")
+        if outcome.exit_code == SOME_FAILED:
+            self.exit_code = SOME_FAILED
+            self.notes.append(f"microtome {name} did not do all; its record says what")
         return outcome.document
 
     def _made(self, name: str, given: Options, options: Options) -> Any:

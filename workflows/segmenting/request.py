@@ -1,5 +1,7 @@
 """From the configs of tissue trainings to what training takes."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ HABITS = (
 """Options that a run may be taken up again with another value of."""
 
 _MODULE = "models.segmentation.training"
-_LEAVINGS = ("state-*.safetensors", "best.safetensors", "best.json")
+_LEAVINGS = ("state-*.safetensors", "best.safetensors")
 CLASSIFY = Kind("classifier", "classifier.safetensors", HABITS, f"{_MODULE}:classify", _LEAVINGS)
 SEGMENT = Kind("segmenter", "segmenter.safetensors", HABITS, f"{_MODULE}:segment", _LEAVINGS)
 
@@ -40,10 +42,25 @@ PASSED = (
 """Options that both trainings take as they are."""
 
 
-def classify_job(config: SegmentClassifyConfig) -> dict[str, Any]:
-    """Give the document of a `models.segmentation.job.ClassifyJob`."""
+def hash_files(names: Sequence[str | None], *others: str) -> str:
+    """Hash what is in files, where names are files, and other texts; 16 hex digits."""
+    found = hashlib.sha256("\n".join(others).encode())
+    for name in names:
+        if name is not None and Path(name).expanduser().is_file():
+            with Path(name).expanduser().open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:16]
+
+
+def classify_job(config: SegmentClassifyConfig, content: str = "") -> dict[str, Any]:
+    """Give the document of a `models.segmentation.job.ClassifyJob`.
+
+    Args:
+        config: of the command.
+        content: hash of the files that it names; states of another are not taken up.
+    """
     weights = f"random:{config.seed}" if config.init == "random" else config.init
-    return _job(config, CLASSIFY) | {
+    return _job(config, CLASSIFY, content) | {
         "backbone": _place(config.backbone),
         "weights": None if weights is None else _place(weights),
         "output_stride": config.output_stride,
@@ -52,33 +69,34 @@ def classify_job(config: SegmentClassifyConfig) -> dict[str, Any]:
     }
 
 
-def segment_job(config: SegmentTrainConfig) -> dict[str, Any]:
-    """Give the document of a `models.segmentation.job.SegmentJob`."""
+def segment_job(config: SegmentTrainConfig, content: str = "") -> dict[str, Any]:
+    """Give the document of a `models.segmentation.job.SegmentJob`; see `classify_job`."""
     options = {}
     if config.decoder_channels is not None:
-        if not config.architecture.startswith("deeplabv3"):
+        if not config.architecture.lower().startswith("deeplabv3"):
             raise UsageError("--decoder-channels is for deeplabv3 and deeplabv3plus")
         options["decoder_channels"] = config.decoder_channels
     start = config.encoder_weights
-    return _job(config, SEGMENT) | {
+    return _job(config, SEGMENT, content) | {
         "masks": list(config.masks),
         "weights_of_masks": config.mask_weights,
         "architecture": config.architecture,
         "encoder": config.encoder,
         "encoder_weights": None if start is None else _place(start),
         "options": options,
-        "white": config.background,
+        "background": config.background,
+        "white": config.white,
         "divide_by_batch": config.divide_by_batch,
     }
 
 
-def _job(config: TissueTrainConfig, kind: Kind) -> dict[str, Any]:
+def _job(config: TissueTrainConfig, kind: Kind, content: str) -> dict[str, Any]:
     """Give what both have; paths are absolute, for workers."""
     training = {name: getattr(config, option) for option, name in TRAINING.items()}
     return {
         "archives": [_absolute(archive) for archive in config.archives],
         "folder": str(Path(config.out).expanduser().absolute()),
-        "identity": kind.identity(config),
+        "identity": f"{kind.identity(config)}{content}",
         "name": config.name or "",
         "training": {name: value for name, value in training.items() if value is not None},
         **{name: getattr(config, name) for name in PASSED},

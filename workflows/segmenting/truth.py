@@ -8,8 +8,8 @@ import numpy as np
 from models.data import PatchDataset
 from models.errors import DataError, MismatchError
 from models.segmentation.card import TissueCard
+from models.segmentation.choosing import splits_of
 from models.segmentation.patches import MaskedPatches
-from tiling.store import Archive
 from workflows.errors import UsageError
 from workflows.units import plural
 
@@ -60,12 +60,11 @@ def open_truth(
 
     Raises:
         StoreError: there is no archive.
-        UsageError: it has no such split.
         LabelsError: there are no masks.
         DataError: slides do not fit together, or masks their patches.
         MismatchError: classes, resolution or size are not the models'.
     """
-    patches = PatchDataset(location, _of_split(Archive.open(location), split))
+    patches = PatchDataset(location, slides_of(location, split) if split else None)
     if patches.dtype != np.uint8 or patches.patch_shape[-1] != 3:
         raise DataError(
             f"models take 8-bit RGB patches; those of {location} are {patches.dtype} "
@@ -78,15 +77,27 @@ def open_truth(
     return found
 
 
-def _of_split(archive: Archive, split: str | None) -> list[str] | None:
+def with_split(locations: Sequence[str], split: str | None) -> list[str]:
+    """Give the archives that have slides of a split; all where none is asked for.
+
+    Raises:
+        UsageError: none has any.
+    """
     if split is None:
-        return None
-    splits = {store.slide_id: store.attributes["labels"]["split"] for store in archive.stores()}
-    chosen = [slide_id for slide_id, name in splits.items() if name == split]
+        return list(locations)
+    chosen = [location for location in locations if slides_of(location, split)]
     if not chosen:
-        names = ", ".join(sorted(set(splits.values()) - {""})) or "none"
-        raise UsageError(f"no slide of {archive.location} is of split {split!r}; it has {names}")
+        splits = {name for one in locations for name in splits_of(one).values()} - {""}
+        raise UsageError(
+            f"no slide of {', '.join(locations)} is of split {split!r}; it has "
+            f"{', '.join(sorted(splits)) or 'none'}"
+        )
     return chosen
+
+
+def slides_of(location: str, split: str) -> list[str]:
+    """Give the slides of an archive that are of a split."""
+    return [slide for slide, name in splits_of(location).items() if name == split]
 
 
 def _require_fit(truth: Truth, card: TissueCard, *, force: bool) -> list[str]:

@@ -76,12 +76,17 @@ class Kind:
 class RunFolder:
     """A folder that holds one run, finished or not.
 
+    Args:
+        config: of the command.
+        kind: of the training.
+        content: hash of what the config only names, such as files of weights.
+
     Raises:
         UsageError: it holds another run, or things that are none.
     """
 
-    def __init__(self, config: TrainConfig, kind: Kind) -> None:
-        self._kind = kind
+    def __init__(self, config: TrainConfig, kind: Kind, content: str = "") -> None:
+        self._kind, self._content = kind, content
         self.path = Path(config.out).expanduser().absolute()
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {config.out} is a file; name a folder")
@@ -95,6 +100,13 @@ class RunFolder:
                     "choose another --out, or --overwrite, which removes it and its saved states"
                 )
             self._clear()
+        elif found is not None and found.get("content", content) != content:
+            if not config.overwrite:
+                raise UsageError(
+                    f"{config.out} holds a {kind.noun} that began with other masks or weights than "
+                    "there are now; choose another --out, or --overwrite"
+                )
+            self._clear()
         elif found is None and self._holds_other_things():
             raise UsageError(f"{config.out} is not empty, and no {kind.noun}; choose another --out")
         elif found is not None and config.overwrite and self.finished is not None:
@@ -102,7 +114,7 @@ class RunFolder:
 
     @property
     def finished(self) -> dict[str, Any] | None:
-        """Record of the run if it came to its end, and its encoder is there."""
+        """Record of the run if it came to its end, and what it made is there."""
         found = self._read(RECORD)
         there = (self.path / self._kind.product).is_file()
         return found if found is not None and found.get("finished") and there else None
@@ -115,7 +127,8 @@ class RunFolder:
 
     def start(self, config: TrainConfig) -> None:
         """Say whose folder it is."""
-        self._write(CONFIG, {"identity": self.identity, **config.model_dump(mode="json")})
+        about = {"identity": self.identity, "content": self._content}
+        self._write(CONFIG, about | config.model_dump(mode="json"))
 
     def finish(self, document: dict[str, Any]) -> dict[str, str]:
         """Write record, curves and page; gives where each file is."""

@@ -25,7 +25,9 @@ def train_into_folder(
     kind: Kind,
     job_of: Callable[[], Job],
     progress: ProgressCallback,
+    *,
     notes: Sequence[str] = (),
+    content: str = "",
 ) -> Outcome:
     """Train, or go on with a run that was stopped, and write its record.
 
@@ -35,6 +37,7 @@ def train_into_folder(
         job_of: gives what the training takes; it has a `folder`.
         progress: is told of epochs.
         notes: what a person should know before it begins.
+        content: hash of what the config only names; a run does not go on with another.
 
     Raises:
         UsageError: the folder holds something else, or options do not go together.
@@ -45,7 +48,7 @@ def train_into_folder(
     if not is_first():  # torchrun has started several; the first keeps the books
         found = _train(config, kind, job_of, lambda _: None)
         return Outcome(found, ALL_GOOD if found["finished"] else INTERRUPTED, told=True)
-    folder = RunFolder(config, kind)
+    folder = RunFolder(config, kind, content)
     if folder.finished is not None:
         return Outcome(folder.finished | {"skipped": True})
     folder.start(config)

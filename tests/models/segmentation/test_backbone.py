@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 
 from models.encoders import open_encoder, save_checkpoint
@@ -50,6 +51,15 @@ def test_norms_are_frozen_where_weights_are_given(tmp_path: Path) -> None:
     assert torch.equal(norms[0].running_mean, before)
     assert not any(p.requires_grad for m in norms for p in m.parameters())
     assert all(torch.equal(p, trunk.network.state_dict()[k]) for k, p in _weights(encoder))
+
+
+def test_frozen_norms_stay_frozen_where_several_processes_share_them(tmp_path: Path) -> None:
+    encoder = open_encoder("regnetx_002", "random:0")
+    save_checkpoint(tmp_path, encoder, encoder.card.model_copy(update={"method": "simclr"}))
+    trunk = convert_sync_batchnorm(open_trunk(str(tmp_path)).trunk).train()
+    norms = [m for m in trunk.modules() if isinstance(m, nn.SyncBatchNorm)]
+    assert norms
+    assert not any(norm.training for norm in norms)
 
 
 def _weights(encoder: nn.Module) -> list[tuple[str, torch.Tensor]]:

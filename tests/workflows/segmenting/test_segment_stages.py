@@ -11,14 +11,17 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from models.data import PatchDataset
-from models.segmentation.choosing import open_judging
+from models.errors import DataError
+from models.segmentation.choosing import open_judging, slides_of
 from models.segmentation.judging import Judge
 from models.segmentation.layers import about_masks, layers_of
 from models.segmentation.model import TissueModel, open_model
 from models.segmentation.predict import make_cam_masks, make_pseudo_masks
+from models.segmentation.storing import write_masks
 from models.segmentation.training import classify
 from tests.workflows.conftest import Microtome
-from tests.workflows.segmenting.tissues import CLASSIFY, NAMES, RATE, SEGMENT, WHITE
+from tests.workflows.segmenting.tissues import CLASSIFY, NAMES, PX, RATE, SEGMENT, WHITE
+from tiling.lease import Leases
 from tiling.reader import PatchReader
 from tiling.store import Archive
 from workflows.config import make_config
@@ -156,6 +159,56 @@ def test_masks_are_made_once_and_those_of_another_classifier_are_kept(
         about["classifier_sha256"]
         == open_model(other / "classifier.safetensors").card.weights_sha256
     )
+
+
+def test_new_masks_are_not_taken_for_those_that_a_run_began_with(
+    microtome: Microtome, own: Path, stage_one: Path, tmp_path: Path
+) -> None:
+    masks = ("segment", "pseudo-masks", own, "--overwrite", "--quiet", "--model")
+    assert microtome(*masks, stage_one).code == 0
+    words = ("segment", "train", own, *SEGMENT, *RATE, "--epochs", 1, "--out", tmp_path / "run")
+    assert microtome(*words, "--quiet").code == 0
+    other = tmp_path / "other"
+    short = ("--epochs", 1, "--seed", 5, "--out", other, "--quiet")
+    assert microtome("segment", "classify", own, *CLASSIFY, *short).code == 0
+    assert microtome(*masks, other).code == 0
+    refused = microtome(*words)
+    assert refused.code == 2
+    assert "began with other masks or weights than there are now" in refused.err
+    assert microtome(*words, "--overwrite", "--quiet").code == 0
+
+
+def test_masks_of_two_classifiers_are_not_mixed(
+    microtome: Microtome, own: Path, stage_one: Path, tmp_path: Path
+) -> None:
+    masks = ("segment", "pseudo-masks", own, "--model", stage_one, "--quiet")
+    assert microtome(*masks).code == 0
+    store = Archive.open(str(own))["train-1"]
+    for array in layers_of(store, ("pseudo",)):
+        about = dict(about_masks(store, array) or {}) | {"classifier_sha256": "0" * 64}
+        write_masks(store, array, list(PatchReader(store, array)), side_px=PX, about=about)
+    refused = microtome("segment", "train", own, *SEGMENT, "--out", tmp_path / "run")
+    assert refused.code == 2
+    assert "were made by different classifiers" in refused.err
+
+
+def test_masks_that_another_run_makes_are_left_to_it(
+    microtome: Microtome, own: Path, stage_one: Path
+) -> None:
+    with Leases(Archive.open(str(own)).storage) as leases:
+        assert leases.acquire("train-1@masks-pseudo")
+        ran = microtome("segment", "pseudo-masks", own, "--model", stage_one)
+        assert ran.code == 2
+        assert "another run makes the masks of train-1 right now" in ran.err
+        leases.release("train-1@masks-pseudo")
+    assert microtome("segment", "pseudo-masks", own, "--model", stage_one, "--quiet").code == 0
+
+
+def test_where_nothing_is_split_all_slides_teach_and_else_only_those_of_train(own: Path) -> None:
+    assert slides_of([str(own)], None) == {str(own): ["train-0", "train-1"]}
+    assert slides_of([str(own)], "val") == {str(own): ["val-0", "val-1"]}
+    with pytest.raises(DataError, match=r"of the split 'night'.*there are test, train, val"):
+        slides_of([str(own)], "night")
 
 
 def test_pictures_of_masks_have_class_numbers_and_the_palette(
