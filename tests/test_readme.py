@@ -12,6 +12,8 @@ import torch
 import zarr
 from PIL import Image
 
+from tests.workflows.segmenting.tissues import import_set, write_set
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^    microtome (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
@@ -22,7 +24,21 @@ BLOCKS = [
 TO_BAGS, LEARNING, PRETRAINING = (
     block for block in BLOCKS if any(c.startswith("embed") for c in block)
 )
-ALONE = [command for command in COMMANDS if command not in TO_BAGS + LEARNING + PRETRAINING]
+(TISSUE,) = (block for block in BLOCKS if any(c.startswith("segment") for c in block))
+TOGETHER = TO_BAGS + LEARNING + PRETRAINING + TISSUE
+ALONE = [command for command in COMMANDS if command not in TOGETHER]
+TISSUE_FILE = """
+archives = ["tissue.zarr"]
+out = "runs/tissue"
+[classify]
+backbone = "test_resnet"
+init = "random"
+epochs = 1
+[train]
+architecture = "unet"
+encoder = "tu-test_resnet"
+epochs = 1
+"""
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +121,15 @@ def test_patches_teach_an_encoder_that_embeds_them(place: Path) -> None:
     run_in_order(place, commands)
     (made,) = (place / "demo" / "archive.zarr").glob("*/embeddings/resnet10t-srcl")
     assert zarr.open_array(made, mode="r").shape[1] == 512
+
+
+def test_labels_of_patches_become_a_map_of_a_slide(tmp_path: Path, cmu_slide: Path) -> None:
+    import_set(write_set(tmp_path / "files"), tmp_path / "tissue.zarr")
+    (tmp_path / "tissue.toml").write_text(TISSUE_FILE)
+    (tmp_path / "slides").mkdir()
+    (tmp_path / "slides" / "a.svs").write_bytes(cmu_slide.read_bytes())
+    run_in_order(tmp_path, TISSUE)
+    assert list((tmp_path / "maps" / "a").glob("*.geojson"))
 
 
 def test_the_python_block_runs(place: Path) -> None:

@@ -11,6 +11,7 @@ from workflows.errors import UsageError
 from workflows.extras import needs
 from workflows.outcome import Outcome
 from workflows.progress import ProgressCallback, Update
+from workflows.segmenting.config import MasksName
 
 if TYPE_CHECKING:
     from models.segmentation.pseudo_run import SlideMasks
@@ -27,8 +28,8 @@ class SegmentPseudoMasksConfig(WorkflowConfig):
     """Archives of patches with labels."""
     model: str
     """Classifier of `microtome segment classify`: its file, or the folder of its run."""
-    name: str = Field(default="pseudo", pattern=r"^[A-Za-z][A-Za-z0-9-]*$")
-    """Name of the masks."""
+    name: MasksName = "pseudo"
+    """Name of the masks: letters, digits and -; not masks, which are the true ones."""
     split: str | None = None
     """Slides of this split; by default train, or all where there is no such split."""
     png: str | None = None

@@ -44,7 +44,7 @@ def look_up(name: str) -> Known:
     if is_path(name):
         return from_checkpoint(name)
     every = [*(n for row in TABLE for n in row.names), *timm.list_models()]
-    near = difflib.get_close_matches(bare, every, n=HINTS, cutoff=0.5)
+    near = difflib.get_close_matches(bare, sorted(set(every)), n=HINTS, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else "`microtome encoders` lists them"
     raise EncoderError(f"no encoder is called {name!r}; {hint}")
 

@@ -140,8 +140,8 @@ def _open_resnet38(weights: str | None) -> Opened:
     if weights is None:
         raise WeightsError(
             "the published weights of resnet38 are in mxnet's format and cannot be downloaded from "
-            "here; give a safetensors file or a state dict of them with --weights FILE, or "
-            "--weights random:SEED"
+            "here; give a safetensors file or a state dict of them (--init FILE), or begin with "
+            "drawn ones (--init random)"
         )
     if weights.startswith(RANDOM):
         seed = weights.removeprefix(RANDOM)

@@ -90,7 +90,9 @@ class TissueCard(BaseModel):
                 "names and order must be the same"
             )
 
-    def require_mpp(self, mpp: float | None, *, force: bool = False) -> list[str]:
+    def require_mpp(
+        self, mpp: float | None, *, force: bool = False, what: str = "the patches have"
+    ) -> list[str]:
         """Refuse another resolution than the card's, unless forced; an unknown one is let through.
 
         Returns:
@@ -101,7 +103,7 @@ class TissueCard(BaseModel):
         """
         if not mpp or not self.mpp or abs(mpp / self.mpp - 1) <= MPP_TOLERANCE:
             return []
-        told = f"the patches have {mpp:.4g} um/px, {self.name} wants {self.mpp:.4g}"
+        told = f"{what} {mpp:.4g} um/px, {self.name} wants {self.mpp:.4g}"
         if not force:
             raise MismatchError(f"{told}; cut at that resolution, or use --force")
         return [told]

@@ -9,7 +9,7 @@ import numpy as np
 from models.data import JoinedPatches, PatchDataset
 from models.encoders.card import MPP_TOLERANCE
 from models.errors import DataError, LabelsError
-from models.segmentation.layers import about_masks, layers_of
+from models.segmentation.layers import about_masks, layers_of, set_of
 from models.segmentation.patches import TRUE_MASKS, MaskedPatches
 from tiling.store import Archive, PatchStore
 
@@ -97,6 +97,14 @@ def makers_of(archives: Sequence[str], split: str | None, masks: Sequence[str]) 
     stores = [Archive.open(one)[slide] for one, slides in chosen.items() for slide in slides]
     known = (about_masks(s, layer) or {} for s in stores for layer in layers_of(s, masks))
     return sorted({about["classifier_sha256"] for about in known if "classifier_sha256" in about})
+
+
+def taken_by(archives: Sequence[str], split: str | None, name: str) -> set[str]:
+    """Give the hashes of the classifiers that made a set of pseudo masks, where there is any."""
+    chosen = slides_of(archives, split)
+    stores = [Archive.open(one)[slide] for one, slides in chosen.items() for slide in slides]
+    known = [about for s in stores for about in set_of(s, name).values()]
+    return {str(about["classifier_sha256"]) for about in known}
 
 
 def _one_kind(stores: Sequence[PatchStore], masks: Sequence[str]) -> tuple[tuple[str, ...], bool]:

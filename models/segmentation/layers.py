@@ -26,6 +26,13 @@ def about_masks(store: PatchStore, array: str) -> dict[str, Any] | None:
     return known
 
 
+def set_of(store: PatchStore, name: str) -> dict[str, dict[str, Any]]:
+    """Give the arrays of a set of pseudo masks, and what was recorded of each."""
+    names = [n for n in store.storage.names(store.slide_id) if n.startswith(f"{name}_")]
+    known = {array: about_masks(store, array) for array in names}
+    return {a: about for a, about in known.items() if about and about.get("set") == name}
+
+
 def layers_of(store: PatchStore, masks: Sequence[str]) -> tuple[str, ...]:
     """Find the arrays of masks, the most trusted first.
 
@@ -38,17 +45,8 @@ def layers_of(store: PatchStore, masks: Sequence[str]) -> tuple[str, ...]:
     """
     if all(about_masks(store, name) is not None for name in masks):
         return tuple(masks)
-    if len(masks) == 1:
-        prefix = f"{masks[0]}_"
-        names = [n for n in store.storage.names(store.slide_id) if n.startswith(prefix)]
-        known = {name: about_masks(store, name) for name in names}
-        found = [
-            (about["order"], name)
-            for name, about in known.items()
-            if about is not None and about.get("set") == masks[0]
-        ]
-        if found:
-            return tuple(name for _, name in sorted(found))
+    if len(masks) == 1 and (found := set_of(store, masks[0])):
+        return tuple(sorted(found, key=lambda name: int(found[name]["order"])))
     raise LabelsError(
         f"{store.slide_id} has no masks {', '.join(masks)}; `microtome segment pseudo-masks` makes "
         "them from labels, and true ones are called masks"

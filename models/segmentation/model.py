@@ -89,8 +89,8 @@ def open_model(path: Path, role: Role | None = None) -> TissueModel:
             network.
     """
     card, tensors = _read(path)
-    if role is not None and card.role != role:
-        raise WeightsError(f"{path} holds a {card.role}, and a {role} is needed")
+    if role is not None:
+        _require(card, role, path)
     if tensors_sha256(tensors) != card.weights_sha256:
         raise WeightsError(
             f"{path} is damaged: its tensors are not those of its card; copy it again"
@@ -103,6 +103,20 @@ def open_model(path: Path, role: Role | None = None) -> TissueModel:
             f"{path} does not hold the weights that its card tells of: {err}"
         ) from err
     return TissueModel(network, card).eval()
+
+
+def require_role(path: Path, role: Role) -> None:
+    """Refuse a file that is no such model, by its card alone.
+
+    Raises:
+        WeightsError: it is of another role, or no tissue model.
+    """
+    _require(read_tissue_card(path), role, path)
+
+
+def _require(card: TissueCard, role: Role, path: Path) -> None:
+    if card.role != role:
+        raise WeightsError(f"{path} holds a {card.role}, and a {role} is needed")
 
 
 def read_tissue_card(path: Path) -> TissueCard:

@@ -121,8 +121,8 @@ def _require_masks(store: PatchStore, name: str, side: tuple[int, ...]) -> None:
         document = store.document(name)
     except FileNotFoundError as err:
         raise LabelsError(
-            f"{store.slide_id} has no array {name!r} of masks; import it with its masks, or make "
-            "them with `microtome segment pseudo-masks`"
+            f"{store.slide_id} has no array {name!r} of masks; import it with its masks where true "
+            "ones are needed; `microtome segment pseudo-masks` makes others"
         ) from err
     shape = tuple(document["shape"])
     if shape != (len(store), *side) or document["data_type"] != "uint8":

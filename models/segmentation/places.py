@@ -31,8 +31,9 @@ def find_model(place: str | Path, role: Role) -> Path:
         return usual
     if not path.is_dir():
         raise WeightsError(f"there is no model {path}; give a file, or the folder of a run")
-    names = ", ".join(file.name for file in sorted(path.glob(f"*{SUFFIX}"))) or "no model"
-    raise WeightsError(f"the folder {path} holds no {usual.name}, but {names}; was it trained?")
+    names = ", ".join(file.name for file in sorted(path.glob(f"*{SUFFIX}")))
+    there = f"only {names}" if names else "no model at all; was its training finished?"
+    raise WeightsError(f"a {role} is needed; the folder {path} holds {there}")
 
 
 def find_beside(path: str | Path, role: Role = "classifier") -> Path | None:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 OPEN = Gate(enabled=False)
+VAL = "val"
+"""Split that judges where no other is asked for; it need not be there."""
 
 Tell = Callable[[Line], None]
 
@@ -232,6 +234,8 @@ def _feed(fabric: "Fabric", job: TissueJob, stage: _Stage, settings: TrainSettin
 
 def _judge(job: TissueJob, stage: _Stage) -> Judge | None:
     learned = open_judging(job.archives, job.val_split) if job.val_epochs else None
+    if learned is None and job.val_epochs and job.val_split != VAL:
+        raise DataError(f"no slide with true masks is of the split {job.val_split!r} (--val-split)")
     if learned is None:
         return None
     stage.card.require_classes(learned.classes, f"the split {job.val_split}")

@@ -73,9 +73,11 @@ def run_tissue_map(config: "MapConfig", progress: ProgressCallback) -> Outcome:
 
 def _engine(config: "MapConfig") -> "MapEngine":
     from models.mapping.request import MapEngine
+    from models.segmentation.model import require_role
     from models.segmentation.places import find_beside, find_model
 
     segmenter = find_model(str(config.model), "segmenter")
+    require_role(segmenter, "segmenter")
     classifier = None
     if config.gate and config.classifier is not None:
         classifier = find_model(config.classifier, "classifier")
@@ -128,9 +130,9 @@ def _resolution(
     mpp = config.mpp or card.mpp
     if mpp is None:
         raise UsageError(f"{card.name} does not say at which resolution it was trained; give --mpp")
-    forced = card.require_mpp(mpp, force=config.force)
+    forced = card.require_mpp(mpp, force=config.force, what="the map has")
     if classifier is not None:
-        forced += classifier.require_mpp(mpp, force=config.force)
+        forced += classifier.require_mpp(mpp, force=config.force, what="the map has")
     return mpp, forced
 
 

@@ -1,10 +1,23 @@
 """Configs of the trainings of tissue networks; None stands for the published value."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from workflows.config import POSITIONAL, WorkflowConfig
+
+
+def _is_name(name: str) -> str:
+    if name == "masks" or not re.fullmatch("[A-Za-z][A-Za-z0-9-]*", name):
+        raise ValueError(
+            f"pseudo masks are named by letters, digits and -, and not masks, which are the true "
+            f"ones; got {name!r}"
+        )
+    return name
+
+
+MasksName = Annotated[str, AfterValidator(_is_name)]
 
 
 class TissueTrainConfig(WorkflowConfig):

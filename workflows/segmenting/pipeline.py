@@ -75,12 +75,38 @@ class Pipeline:
         with needs("models"):
             from workflows.segmenting.truth import with_split
         with_split(self._config.archives, self._config.test_split)
+        self._require_free_names()
+
+    def _require_free_names(self) -> None:
+        """Refuse names of pseudo masks that another classifier than this run's has taken.
+
+        Raises:
+            UsageError: masks would only be refused after hours of training.
+        """
+        from models.segmentation.choosing import taken_by
+        from models.segmentation.model import read_tissue_card
+
+        split = self._config.classify.get("split")
+        for seed in self._config.seeds:
+            folder, name = self._place(seed)
+            made = folder / "classify" / "classifier.safetensors"
+            own = read_tissue_card(made).weights_sha256 if made.is_file() else None
+            others = taken_by(self._config.archives, split, name) - {own}
+            if others:
+                raise UsageError(
+                    f"the archives have masks {name!r} of another classifier ({', '.join(others)}) "
+                    "already; choose another --name"
+                )
+
+    def _place(self, seed: int) -> tuple[Path, str]:
+        """Give the folder of a seed, and the name of its pseudo masks."""
+        if len(self._config.seeds) == 1:
+            return self._out, self._config.name
+        return self._out / f"seed-{seed}", f"{self._config.name}-{seed}"
 
     def run(self, seed: int) -> list[dict[str, Any]] | None:
         """Do all steps of a seed; gives a row per way of predicting, None where it was stopped."""
-        several = len(self._config.seeds) > 1
-        folder = self._out / f"seed-{seed}" if several else self._out
-        name = f"{self._config.name}-{seed}" if several else self._config.name
+        folder, name = self._place(seed)
         classify, segment = folder / "classify", folder / "segment"
         if not self._train("classify", classify, seed, self._config.classify):
             return None

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from workflows.config import WorkflowConfig
+from workflows.segmenting.config import MasksName
 
 Options = dict[str, Any]
 
@@ -25,8 +26,9 @@ class SegmentRunConfig(WorkflowConfig):
     """Slides with true masks that are scored at the end."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """One run each."""
-    name: str = "pseudo"
-    """Name of the pseudo masks in the archives; with several seeds each has a number behind it."""
+    name: MasksName = "pseudo"
+    """Name of the pseudo masks in the archives, not masks; with several seeds each has a number
+    behind it."""
     start_from_classifier: bool = False
     """Start the encoder of every segmenter from the classifier's trunk, where it is the same
     network."""

@@ -23,8 +23,9 @@ def train(document: Document) -> "Iterator[RenderableType]":
     """Say what was trained, and what comes next."""
     yield from _training(document, "segmenter")
     if document["finished"]:
-        yield plain(f"next     microtome segment evaluate ARCHIVE --model {document['out']}")
-        yield plain(f"         microtome map SLIDES --model {document['out']} --out FOLDER")
+        model = f"--model {document['out']} --classifier FOLDER-OF-CLASSIFY"
+        yield plain(f"next     microtome segment evaluate ARCHIVE {model}")
+        yield plain(f"         microtome map SLIDES {model} --out FOLDER")
 
 
 def pseudo_masks(document: Document) -> "Iterator[RenderableType]":

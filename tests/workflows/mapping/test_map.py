@@ -278,8 +278,8 @@ def test_what_is_forced_is_recorded(make_map: Map, archive: Path) -> None:
     ran = make_map(archive, "--slide", "b", "--mpp", "1", "--force", "--json")
     assert ran.code == 0, ran.err
     told = [
-        "the patches have 1 um/px, Tiny U-Net wants 0.5",
-        "the patches have 1 um/px, Tiny net wants 0.5",
+        "the map has 1 um/px, Tiny U-Net wants 0.5",
+        "the map has 1 um/px, Tiny net wants 0.5",
     ]
     assert ran.document["forced"] == told
     found = map_of(archive, "b")

@@ -130,6 +130,29 @@ def test_a_wrong_table_is_refused_before_anything_runs(
     assert not (tmp_path / "run").exists()
 
 
+def test_masks_of_another_classifier_are_told_of_before_training(
+    microtome: Microtome, own: Path, stage_one: Path, tmp_path: Path
+) -> None:
+    words = ("segment", "pseudo-masks", own, "--model", stage_one, "--quiet")
+    assert microtome(*words).code == 0
+    file = write_config(tmp_path, own, seeds=[0])
+    assert "choose another --name" in refusal(microtome, "run", file)
+    assert not (tmp_path / "run").exists()
+    assert "not masks, which are the true ones" in refusal(
+        microtome, "run", file, "--name", "masks"
+    )
+
+
+def test_a_split_without_true_masks_cannot_judge_or_be_scored(
+    microtome: Microtome, own: Path, tmp_path: Path
+) -> None:
+    words = ("classify", own, *CLASSIFY, "--out", tmp_path / "run", "--val-split", "night")
+    told = refusal(microtome, *words)
+    assert "no slide with true masks is of the split 'night' (--val-split)" in told
+    file = write_config(tmp_path, own, test_split="night")
+    assert "is of split 'night'; it has test, train, val" in refusal(microtome, "run", file)
+
+
 def test_patches_without_labels_are_refused(microtome: Microtome, tmp_path: Path) -> None:
     bare = import_set(write_set(tmp_path / "files"), tmp_path / "bare.zarr", "none")
     told = refusal(microtome, "classify", bare, *CLASSIFY, "--out", tmp_path / "run")
