@@ -1,5 +1,6 @@
 """Rates, and the table that they end up in."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,3 +50,15 @@ def as_markdown(rows: list[Row]) -> str:
         cells = (row.name, f"{value} {row.unit}", row.against, ratio, row.target, met)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def own_environment() -> dict[str, str]:
+    """Give the environment for a command in a process of its own.
+
+    Without what Dask has put into this process when it started workers (one thread for OpenMP,
+    another use of memory): whoever runs the command has none of it.
+    """
+    import dask
+
+    put = dask.config.get("distributed.nanny.pre-spawn-environ", {})
+    return {name: value for name, value in os.environ.items() if name not in put}

@@ -23,7 +23,7 @@ from models.embedding.forward import Forward
 from models.embedding.setting import REPRODUCIBLE, Setting
 from models.encoders import Encoder, open_encoder
 from tests.benchmarks import slides
-from tests.benchmarks.clock import Row, at_least
+from tests.benchmarks.clock import Row, at_least, own_environment
 from tiling.reader import PatchReader
 from tiling.request import CutOptions, SlideSource
 from tiling.store import Archive, PatchStore
@@ -121,7 +121,9 @@ def end_to_end(archive: Path, name: str) -> dict[str, object]:
     """Run the command in a process of its own; gives its document."""
     command = [sys.executable, "-m", "workflows.cli", "embed", str(archive), "--encoder", name]
     more = ["--weights", "random:0", "--name", f"bench-{time.time_ns()}", "--json", "--quiet"]
-    found = subprocess.run([*command, *more], check=True, capture_output=True, text=True)
+    found = subprocess.run(
+        [*command, *more], check=True, capture_output=True, text=True, env=own_environment()
+    )
     document: dict[str, object] = json.loads(found.stdout)
     return document
 

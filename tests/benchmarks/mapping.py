@@ -27,7 +27,7 @@ from models.segmentation.gate import Gate
 from models.segmentation.model import open_model, save_model
 from models.segmentation.network import SegmenterPlan, build_segmenter
 from tests.benchmarks import slides
-from tests.benchmarks.clock import Row, at_least, at_most
+from tests.benchmarks.clock import Row, at_least, at_most, own_environment
 from tiling.request import CutOptions, SlideSource
 from tiling.store import Archive
 from tiling.tiler import run
@@ -144,7 +144,9 @@ def _end_to_end(archive: Path, model: Path) -> dict[str, float]:
     """Run the command in a process of its own; gives its document."""
     command = [sys.executable, "-m", "workflows.cli", "map", str(archive), "--model", str(model)]
     more = ["--name", f"bench-{time.time_ns()}", "--json", "--quiet"]
-    found = subprocess.run([*command, *more], check=True, capture_output=True, text=True)
+    found = subprocess.run(
+        [*command, *more], check=True, capture_output=True, text=True, env=own_environment()
+    )
     document: dict[str, float] = json.loads(found.stdout)
     return document
 
