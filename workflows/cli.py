@@ -126,7 +126,8 @@ def _usage_sentence(err: "CycloptsError") -> str:
 
 def _set_up_logging(*, quiet: bool) -> None:
     level: Any = os.environ.get("MICROTOME_LOG", "ERROR" if quiet else "WARNING").upper()
-    logging.basicConfig(stream=sys.stderr, level=level, format="microtome: %(message)s")
+    logging.basicConfig(stream=sys.stderr, format="microtome: %(message)s")
+    logging.getLogger().setLevel(level)  # of this command, whatever ran before it in this process
     for chatty in ("distributed", "tornado", "asyncio", "tifffile", "pydicom", "botocore"):
         logging.getLogger(chatty).setLevel(logging.CRITICAL)
 
