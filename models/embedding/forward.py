@@ -154,14 +154,20 @@ class Forward:
 
 @contextmanager
 def inference(device: torch.device, *, bf16: bool) -> Iterator[None]:
-    """Set what a forward pass asks of torch, and take it back.
+    """Set what a forward pass without gradients asks of torch, and take it back."""
+    with torch.inference_mode(), number_format(device, bf16=bf16):
+        yield
+
+
+@contextmanager
+def number_format(device: torch.device, *, bf16: bool) -> Iterator[None]:
+    """Set the number format of networks, and take it back.
 
     Args:
-        device: where it runs.
+        device: where they run.
         bf16: autocast to it; else float32 as exact as the device can.
     """
     with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode())
         stack.enter_context(torch.autocast(device.type, torch.bfloat16, enabled=bf16))
         if device.type == "cuda":
             # float32 is asked for in order to be exact: no TF32, no choice by timing

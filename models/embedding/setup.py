@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from models.embedding.engine import Engine
 from models.embedding.planning import Planned, Request
 from models.embedding.setting import REPRODUCIBLE, Choice, Setting
-from models.embedding.tasks import Described, calibrate, describe
+from models.embedding.tasks import calibrate, describe
 from models.encoders.card import EncoderCard
 from models.errors import ModelError
 from tiling.store import Archive
@@ -56,20 +56,42 @@ def find_workers(client: "Client", engine: Engine, *, grow: bool) -> Workers:
         WeightsError: its weights are missing or wrong.
         ModelError: a worker died of it.
     """
+    gathered, found = gather_workers(client, engine, describe, grow=grow)
+    card = EncoderCard.model_validate(found.card)
+    return Workers(client, card=card, device=found.device, **gathered)
+
+
+def gather_workers(
+    client: "Client", engine: Any, describe: Callable[[Any], Any], *, grow: bool
+) -> tuple[dict[str, Any], Any]:
+    """Look at a cluster, and let one worker describe what it will compute with.
+
+    Args:
+        client: of the scheduler.
+        engine: a frozen dataclass with `device` and `processes`; the latter is filled in.
+        describe: task that gives something with `device` and `gpus`.
+        grow: start a worker per GPU of this machine, as the cluster is ours.
+
+    Returns:
+        By name the `engine`, `resources` of a task, `count` of workers and `notes`; and what the
+        worker said.
+
+    Raises:
+        ModelError: a worker died of it.
+    """
     known = client.scheduler_info(n_workers=-1)["workers"].values()
     with_gpu = [worker for worker in known if worker["resources"].get(GPU)]
     resources = {GPU: 1.0} if with_gpu and engine.device != "cpu" else {}
     hosts = Counter(worker["host"] for worker in (with_gpu if resources else known))
     engine = replace(engine, processes=max(hosts.values()))
-    found: Described = ask(client, resources, describe, engine)
+    found = ask(client, resources, describe, engine)
     count = hosts.total()
     if grow and client.cluster is not None and found.device == "cuda" and found.gpus > 1:
         client.cluster.scale(found.gpus)
         client.wait_for_workers(found.gpus)
         engine, count = replace(engine, processes=found.gpus), found.gpus
-    card = EncoderCard.model_validate(found.card)
-    notes = _notes(resources, found)
-    return Workers(client, engine, card, found.device, resources, count, notes)
+    notes = _notes(resources, found.device)
+    return {"engine": engine, "resources": resources, "count": count, "notes": notes}, found
 
 
 def choose_setting(
@@ -117,8 +139,8 @@ def ask(
         ) from err
 
 
-def _notes(resources: Mapping[str, float], found: Described) -> tuple[str, ...]:
-    if resources and found.device == "cpu":
+def _notes(resources: Mapping[str, float], device: str) -> tuple[str, ...]:
+    if resources and device == "cpu":
         return (
             "workers advertise the resource GPU, but torch finds no CUDA device there: "
             "they compute on the CPU",

@@ -1,13 +1,12 @@
 """What a run finds before it begins: its workers, their device, the models. Knows no torch."""
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.embedding.setup import GPU, ask
+from models.embedding.setup import gather_workers
 from models.mapping.request import MapEngine
-from models.mapping.worker import Described, describe_models
+from models.mapping.worker import describe_models
 from models.segmentation.card import TissueCard
 
 if TYPE_CHECKING:
@@ -53,25 +52,7 @@ def find_map_workers(client: "Client", engine: MapEngine, *, grow: bool) -> MapW
         MismatchError: the models know other classes.
         ModelError: a worker died of it.
     """
-    known = client.scheduler_info(n_workers=-1)["workers"].values()
-    with_gpu = [worker for worker in known if worker["resources"].get(GPU)]
-    resources = {GPU: 1.0} if with_gpu and engine.device != "cpu" else {}
-    hosts = Counter(worker["host"] for worker in (with_gpu if resources else known))
-    engine = replace(engine, processes=max(hosts.values()))
-    found: Described = ask(client, resources, describe_models, engine)
-    count = hosts.total()
-    if grow and client.cluster is not None and found.device == "cuda" and found.gpus > 1:
-        client.cluster.scale(found.gpus)
-        client.wait_for_workers(found.gpus)
-        engine, count = replace(engine, processes=found.gpus), found.gpus
-    notes: tuple[str, ...] = ()
-    if resources and found.device == "cpu":
-        notes = (
-            "workers advertise the resource GPU, but torch finds no CUDA device there: "
-            "they compute on the CPU",
-        )
+    gathered, found = gather_workers(client, engine, describe_models, grow=grow)
     card = TissueCard.model_validate(found.segmenter)
-    classifier = found.classifier and TissueCard.model_validate(found.classifier)
-    return MapWorkers(
-        client, engine, card, classifier or None, found.device, resources, count, notes
-    )
+    second = None if found.classifier is None else TissueCard.model_validate(found.classifier)
+    return MapWorkers(client, card=card, classifier=second, device=found.device, **gathered)

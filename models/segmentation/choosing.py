@@ -1,16 +1,16 @@
 """Which patches a training of METHODS 10 sees, and which ones judge it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from models.data import JoinedPatches, PatchDataset
-from models.encoders.card import MPP_TOLERANCE
 from models.errors import DataError, LabelsError
 from models.segmentation.layers import about_masks, layers_of, set_of
 from models.segmentation.patches import TRUE_MASKS, MaskedPatches
+from models.training.taught import common_mpp, describe_patches
 from tiling.store import Archive, PatchStore
 
 TRAIN = "train"
@@ -35,20 +35,12 @@ class Learned:
     @property
     def mpp(self) -> float | None:
         """Microns per pixel of the patches; None where one is not known, or they differ."""
-        values = np.array([np.nan if s.mpp is None else s.mpp for s in self.patches.slides])
-        middle = float(np.median(values))
-        return middle if (np.abs(values / middle - 1) <= MPP_TOLERANCE).all() else None
+        return common_mpp(self.patches.slides)
 
     def document(self) -> dict[str, Any]:
         """Count them, as JSON values."""
-        slides = self.patches.slides
-        return {
-            "patches": len(self.patches),
-            "slides": len(slides),
-            "patients": len({slide.patient or slide.slide_id for slide in slides}),
-            "patch_px": self.patches.patch_shape[0],
-            "mpp": self.mpp,
-        }
+        patches = self.patches
+        return describe_patches(patches.slides, len(patches), patches.patch_shape[0])
 
 
 def open_labelled(archives: Sequence[str], split: str | None) -> Learned:
@@ -83,8 +75,7 @@ def open_masked(
         DataError: no slide is of the split, masks are of another size, or patches do not fit.
     """
     chosen = slides_of(archives, split)
-    stores = [Archive.open(one)[slide] for one, slides in chosen.items() for slide in slides]
-    layers, white = _one_kind(stores, masks)
+    layers, white = _one_kind(_stores(chosen), masks)
     patches = _joined(
         [MaskedPatches(PatchDataset(one, slides), one, layers) for one, slides in chosen.items()]
     )
@@ -93,18 +84,22 @@ def open_masked(
 
 def makers_of(archives: Sequence[str], split: str | None, masks: Sequence[str]) -> list[str]:
     """Give the hashes of the classifiers that made pseudo masks, sorted; none of true masks."""
-    chosen = slides_of(archives, split)
-    stores = [Archive.open(one)[slide] for one, slides in chosen.items() for slide in slides]
+    stores = _stores(slides_of(archives, split))
     known = (about_masks(s, layer) or {} for s in stores for layer in layers_of(s, masks))
     return sorted({about["classifier_sha256"] for about in known if "classifier_sha256" in about})
 
 
 def taken_by(archives: Sequence[str], split: str | None, name: str) -> set[str]:
     """Give the hashes of the classifiers that made a set of pseudo masks, where there is any."""
-    chosen = slides_of(archives, split)
-    stores = [Archive.open(one)[slide] for one, slides in chosen.items() for slide in slides]
+    stores = _stores(slides_of(archives, split))
     known = [about for s in stores for about in set_of(s, name).values()]
     return {str(about["classifier_sha256"]) for about in known}
+
+
+def _stores(chosen: Mapping[str, Sequence[str]]) -> list[PatchStore]:
+    """Open the slides of each archive."""
+    opened = {one: Archive.open(one) for one in chosen}
+    return [opened[one][slide] for one, slides in chosen.items() for slide in slides]
 
 
 def _one_kind(stores: Sequence[PatchStore], masks: Sequence[str]) -> tuple[tuple[str, ...], bool]:

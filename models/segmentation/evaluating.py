@@ -1,7 +1,7 @@
 """Trained stages asked about patches with true masks: the class of every pixel in several ways."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, cast
 
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from models.embedding.forward import number_format
 from models.errors import MismatchError, ModelError, NumericsError
 from models.segmentation.cam import grad_cam
 from models.segmentation.classifier import LIKELY, UNKNOWN, Classifier
@@ -155,22 +156,8 @@ class Evaluator:
     def _logits(self, model: TissueModel, pixels: Tensor) -> Tensor:
         return _finite(model(model.prepare(pixels)).float(), model)
 
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        """Set what the number format asks of torch, and take it back."""
-        with ExitStack() as stack:
-            stack.enter_context(torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16))
-            if self.device.type == "cuda":
-                # float32 is asked for in order to be exact: no TF32, no choice by timing
-                stack.enter_context(
-                    torch.backends.cudnn.flags(
-                        enabled=True,
-                        benchmark=self.bf16,
-                        deterministic=not self.bf16,
-                        allow_tf32=self.bf16,
-                    )
-                )
-            yield
+    def _running(self) -> AbstractContextManager[None]:
+        return number_format(self.device, bf16=self.bf16)
 
 
 def choose_bf16(wanted: Literal["auto", "float32", "bf16"], device: torch.device) -> bool:

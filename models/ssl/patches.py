@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from models.data import JoinedPatches, PatchDataset
-from models.encoders.card import MPP_TOLERANCE
 from models.errors import DataError, LabelsError
 from models.ssl.job import PretrainJob
+from models.training.taught import describe_patches
 from tiling.epochs import Indices
 from tiling.subset import fraction
 
@@ -33,24 +33,10 @@ class Chosen:
         """Slide of each row, (M,)."""
         return self.patches.slide_of[self.rows]
 
-    @property
-    def mpp(self) -> float | None:
-        """Microns per pixel of the patches; None where one is not known, or they differ."""
-        known = [self.patches.slides[i].mpp for i in np.unique(self.slides)]
-        values = np.array([np.nan if mpp is None else mpp for mpp in known])
-        middle = float(np.median(values))
-        return middle if (np.abs(values / middle - 1) <= MPP_TOLERANCE).all() else None
-
     def document(self) -> dict[str, Any]:
         """Count them, as JSON values."""
         slides = [self.patches.slides[i] for i in np.unique(self.slides)]
-        return {
-            "patches": len(self.rows),
-            "slides": len(slides),
-            "patients": len({slide.patient or slide.slide_id for slide in slides}),
-            "patch_px": self.patches.patch_shape[0],
-            "mpp": self.mpp,
-        }
+        return describe_patches(slides, len(self.rows), self.patches.patch_shape[0])
 
 
 def open_patches(archives: Sequence[str], *, labels: bool = True) -> Patches:

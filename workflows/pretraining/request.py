@@ -1,10 +1,10 @@
 """From the config of a pretraining to what training takes."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.pretraining.config import PretrainConfig
 from workflows.training.folder import Kind
+from workflows.training.paths import absolute, file_or_name, is_file, location
 
 if TYPE_CHECKING:
     from models.ssl.table import Recipe
@@ -91,8 +91,8 @@ def job_of(config: PretrainConfig) -> dict[str, Any]:
     training = {name: getattr(config, option) for option, name in TRAINING.items()}
     settings = {name: getattr(config, name) for name in SETTINGS}
     return {
-        "archives": [_absolute(archive) for archive in config.archives],
-        "folder": str(Path(config.out).expanduser().absolute()),
+        "archives": [location(archive) for archive in config.archives],
+        "folder": absolute(config.out),
         "identity": KIND.identity(config),
         "method": config.method,
         "encoder": encoder,
@@ -111,23 +111,11 @@ def job_of(config: PretrainConfig) -> dict[str, Any]:
 
 def _start(config: PretrainConfig, recipe: "Recipe") -> tuple[str, str | None]:
     """Say which encoder is opened, and with which weights."""
-    init = config.init or ("published" if _is_file(config.encoder) else recipe.init)
+    init = config.init or ("published" if is_file(config.encoder) else recipe.init)
     if init == "random":
-        return _named(config.encoder or recipe.encoder), f"random:{config.seed}"
+        return file_or_name(config.encoder or recipe.encoder), f"random:{config.seed}"
     if init == "published":  # for a checkpoint its own
-        return _named(config.encoder or recipe.encoder), None
+        return file_or_name(config.encoder or recipe.encoder), None
     if config.encoder is None:  # the checkpoint says itself which network it is of
-        return _named(init), None
-    return _named(config.encoder), _named(init)
-
-
-def _is_file(name: str | None) -> bool:
-    return name is not None and Path(name).expanduser().is_file()
-
-
-def _named(name: str) -> str:
-    return str(Path(name).expanduser().absolute()) if _is_file(name) else name
-
-
-def _absolute(location: str) -> str:
-    return location if "://" in location else str(Path(location).expanduser().absolute())
+        return file_or_name(init), None
+    return file_or_name(config.encoder), file_or_name(init)

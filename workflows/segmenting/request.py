@@ -12,6 +12,7 @@ from workflows.segmenting.config import (
     TissueTrainConfig,
 )
 from workflows.training.folder import Kind
+from workflows.training.paths import absolute, file_or_name, is_file, location
 
 HABITS = (
     *("out", "precision", "device", "processes", "scheduler", "workers"),
@@ -46,7 +47,7 @@ def hash_files(names: Sequence[str | None], *others: str) -> str:
     """Hash what is in files, where names are files, and other texts; 16 hex digits."""
     found = hashlib.sha256("\n".join(others).encode())
     for name in names:
-        if name is not None and Path(name).expanduser().is_file():
+        if name is not None and is_file(name):
             with Path(name).expanduser().open("rb") as file:
                 found.update(hashlib.file_digest(file, "sha256").digest())
     return found.hexdigest()[:16]
@@ -61,8 +62,8 @@ def classify_job(config: SegmentClassifyConfig, content: str = "") -> dict[str, 
     """
     weights = f"random:{config.seed}" if config.init == "random" else config.init
     return _job(config, CLASSIFY, content) | {
-        "backbone": _place(config.backbone),
-        "weights": None if weights is None else _place(weights),
+        "backbone": file_or_name(config.backbone),
+        "weights": None if weights is None else file_or_name(weights),
         "output_stride": config.output_stride,
         "pda": None if config.pda == "none" else config.pda,
         "white": config.white,
@@ -82,7 +83,7 @@ def segment_job(config: SegmentTrainConfig, content: str = "") -> dict[str, Any]
         "weights_of_masks": config.mask_weights,
         "architecture": config.architecture,
         "encoder": config.encoder,
-        "encoder_weights": None if start is None else _place(start),
+        "encoder_weights": None if start is None else file_or_name(start),
         "options": options,
         "background": config.background,
         "white": config.white,
@@ -94,21 +95,11 @@ def _job(config: TissueTrainConfig, kind: Kind, content: str) -> dict[str, Any]:
     """Give what both have; paths are absolute, for workers."""
     training = {name: getattr(config, option) for option, name in TRAINING.items()}
     return {
-        "archives": [_absolute(archive) for archive in config.archives],
-        "folder": str(Path(config.out).expanduser().absolute()),
+        "archives": [location(archive) for archive in config.archives],
+        "folder": absolute(config.out),
         "identity": f"{kind.identity(config)}{content}",
         "name": config.name or "",
         "training": {name: value for name, value in training.items() if value is not None},
         **{name: getattr(config, name) for name in PASSED},
         "save_seconds": config.checkpoint_minutes * 60,
     }
-
-
-def _place(name: str) -> str:
-    """Make the path of a file absolute; other names stay."""
-    path = Path(name).expanduser()
-    return str(path.absolute()) if path.is_file() else name
-
-
-def _absolute(location: str) -> str:
-    return location if "://" in location else str(Path(location).expanduser().absolute())
