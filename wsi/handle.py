@@ -4,12 +4,25 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from wsi.errors import SlideError, UnreadableSlideError
 from wsi.mpp import override_mpp
 
 GivenMpp = float | tuple[float, float] | None
+
+
+class SharedCache:
+    """Memory for decoded blocks that slides open in one process may share.
+
+    Args:
+        capacity_bytes: how much it may hold.
+    """
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.made: dict[str, Any] = {}
+        """What readers made of it, by their names."""
 
 
 class Handle(ABC):
@@ -22,6 +35,10 @@ class Handle(ABC):
         self._override = override_mpp(mpp)
         self._icc = icc
         self._is_open = False
+
+    def share_cache(self, cache: SharedCache) -> bool:
+        """Keep decoded blocks in this memory until the slide is closed; False if it has none."""
+        return False
 
     @abstractmethod
     def _open(self) -> None:

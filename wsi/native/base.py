@@ -81,6 +81,17 @@ class NativeTiles(ABC):
             for cell, count, piece in zip(cells, counts, pieces, strict=True)
         ]
 
+    def peek(self, column: int, row: int) -> bytes | None:
+        """Read one tile if that waits for nothing; None says nothing about it: then `read` it."""
+        count = int(self.byte_counts[row, column])
+        if not 0 < count <= self._bytes_max:
+            return None
+        piece = self._source.peek(int(self._offsets[row, column]), count)
+        try:
+            return None if piece is None else self._assemble(memoryview(piece))
+        except RegionError:
+            return None
+
     def _split(self, cells: Sequence[Cell]) -> tuple[Grid, Grid]:
         """Check cells and return their columns and rows."""
         pairs = np.asarray(cells, dtype=np.int64).reshape(-1, 2)

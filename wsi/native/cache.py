@@ -1,5 +1,6 @@
 """A small memory of parsed files, so that the many tasks of one slide parse it once per process."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from pathlib import Path
@@ -14,23 +15,26 @@ Stamp: TypeAlias = tuple[str, int, str]
 
 
 class BoundedCache(Generic[K, V]):
-    """Keeps the values used last."""
+    """Keeps the values used last; safe to share between threads."""
 
     def __init__(self, entries_max: int) -> None:
         self._entries_max = entries_max
+        self._lock = threading.Lock()
         self._values: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
         """Return the value, None where it is not kept."""
-        if key in self._values:
-            self._values.move_to_end(key)
-        return self._values.get(key)
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
 
     def put(self, key: K, value: V) -> V:
         """Keep and return a value."""
-        self._values[key] = value
-        while len(self._values) > self._entries_max:
-            self._values.popitem(last=False)
+        with self._lock:
+            self._values[key] = value
+            while len(self._values) > self._entries_max:
+                self._values.popitem(last=False)
         return value
 
 

@@ -13,6 +13,9 @@ _SPAN_MAX = 4 << 20  # bytes read at once at most: bounds memory, and larger rea
 _LOCAL_GAP = 16 << 10  # unneeded bytes worth reading to save a system call (about 5 us)
 _REMOTE_GAP = 256 << 10  # … to save a request (tens of milliseconds)
 
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0x80)
+"""Linux only; elsewhere a flag that is refused."""
+
 Piece: TypeAlias = memoryview | RegionError
 
 
@@ -77,6 +80,10 @@ class ByteSource(ABC):
         error.__cause__ = cause if isinstance(cause, OSError) else None
         return error
 
+    def peek(self, offset: int, count: int) -> bytes | None:
+        """Read a range without waiting for disk or network; None where that cannot be."""
+        return None
+
     @abstractmethod
     def _fetch(self, runs: Sequence[Run]) -> list[bytes | OSError]:
         """Fetch each run; fewer bytes only at the end of the file."""
@@ -96,6 +103,15 @@ class LocalFile(ByteSource):
 
     def _fetch(self, runs: Sequence[Run]) -> list[bytes | OSError]:
         return [self._pread(run) for run in runs]
+
+    def peek(self, offset: int, count: int) -> bytes | None:
+        """Read a range that the system has in memory; some systems and file systems never do."""
+        buffer = bytearray(count)
+        try:
+            got = os.preadv(self._file.fileno(), [buffer], offset, _NOWAIT)
+        except (OSError, ValueError):  # it would wait, is not supported here, or was closed
+            return None
+        return bytes(buffer) if got == count else None
 
     def _pread(self, run: Run) -> bytes | OSError:
         try:

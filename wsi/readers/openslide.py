@@ -8,6 +8,7 @@ import openslide
 from wsi.color import Pixels
 from wsi.errors import UnreadableSlideError, UnsupportedSlideError
 from wsi.geometry import Level, Point, Size
+from wsi.handle import SharedCache
 from wsi.mpp import MppRecord, mpp_from_properties
 from wsi.slide import Slide
 
@@ -34,6 +35,14 @@ class OpenSlideSlide(Slide):
             known = not str(err).startswith("Unsupported")  # e.g. "Unsupported TIFF compression"
             kind = UnreadableSlideError if known else UnsupportedSlideError
             raise kind(f"{self.location}: OpenSlide cannot open it: {err}") from err
+
+    def share_cache(self, cache: SharedCache) -> bool:
+        """Keep decoded blocks in this memory, until the slide is closed."""
+        fresh = openslide.OpenSlideCache(cache.capacity_bytes)
+        made = cache.made.setdefault(self.reader, fresh)
+        self._ensure_open()
+        self._handle.set_cache(made)
+        return True
 
     def _close(self) -> None:
         self._handle.close()

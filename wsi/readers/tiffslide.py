@@ -45,6 +45,24 @@ class TiffSlideSlide(Slide):
                 self._handle = _LevelFrame(self.location)
             except tiffslide.TiffFileError as err:
                 raise UnsupportedSlideError(f"{self.location}: not a TIFF: {err}") from err
+            try:
+                self._require_one_file()
+            except UnsupportedSlideError:
+                self._handle.close()
+                raise
+
+    def _require_one_file(self) -> None:
+        """Refuse a file that names others: tifffile would open them, wherever they lie."""
+        tif = self._handle.ts_tifffile
+        try:
+            has_others = tif.is_ndtiff or _names_others(tif.ome_metadata, tif.filename)
+        except ElementTree.ParseError as err:
+            raise UnsupportedSlideError(f"{self.location}: its OME-XML is damaged") from err
+        if has_others:
+            raise UnsupportedSlideError(
+                f"{self.location}: parts of it lie in other files; only a slide that is one file "
+                f"can be read"
+            )
 
     def _close(self) -> None:
         self._handle.close()
@@ -105,6 +123,21 @@ def _as_rgb(pixels: np.ndarray[Any, Any], location: str) -> Pixels:
     if pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
     return np.ascontiguousarray(pixels)
+
+
+def _names_others(xml: str | None, own_name: str) -> bool:
+    """Whether OME-XML puts pixels, or the metadata, into a file other than this one."""
+    if not xml:
+        return False
+    root = ElementTree.fromstring(xml)
+    if any(one.tag.endswith(("BinaryOnly", "MetadataFile")) for one in root.iter()):
+        return True
+    own = root.get("UUID")
+    parts = [one for one in root.iter() if one.tag.endswith("UUID")]
+    if own is not None:
+        return any(part.text != own for part in parts)
+    named = {part.get("FileName", "").lower() for part in parts}
+    return len({part.text for part in parts}) > 1 or bool(named - {own_name.lower()})
 
 
 def _ome_properties(xml: str | None) -> dict[str, str]:

@@ -126,6 +126,58 @@ def test_no_tiff_is_refused(tmp_path: Path) -> None:
         open_slide(path, "tiffslide")
 
 
+def write_naming(path: Path, root: str, named: str) -> str:
+    """An OME-TIFF whose OME-XML has this text in its root, and this in its TiffData."""
+    xml = (
+        f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" {root}><Image ID="Image:0">'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="130" SizeY="100" '
+        'SizeC="3" SizeZ="1" SizeT="1"><Channel ID="Channel:0" SamplesPerPixel="3"/>'
+        f'<TiffData IFD="0" PlaneCount="1">{named}</TiffData></Pixels></Image></OME>'
+    )
+    pixels = np.full((100, 130, 3), 9, np.uint8)
+    tifffile.imwrite(path, pixels, tile=(64, 64), description=xml, metadata=None)
+    return str(path)
+
+
+@pytest.mark.parametrize("root", ["", 'UUID="urn:uuid:a"'], ids=["nameless", "named"])
+@pytest.mark.parametrize("absolute", [True, False], ids=["absolute", "relative"])
+def test_a_file_whose_pixels_lie_in_another_is_refused(
+    tmp_path: Path, root: str, absolute: bool
+) -> None:
+    (tmp_path / "own").mkdir()
+    other = tmp_path / "secret.tif"
+    tifffile.imwrite(other, np.full((100, 130, 3), 200, np.uint8), tile=(64, 64))
+    name = other if absolute else "../secret.tif"
+    named = f'<UUID FileName="{name}">urn:uuid:b</UUID>'
+    path = write_naming(tmp_path / "own" / "a.ome.tif", root, named)
+    with pytest.raises(UnsupportedSlideError, match="lie in other files"):
+        open_slide(path, "tiffslide")
+
+
+@pytest.mark.parametrize(
+    ("root", "named"),
+    [
+        ('UUID="urn:uuid:a"', '<UUID FileName="before.ome.tif">urn:uuid:a</UUID>'),
+        ("", '<UUID FileName="A.ome.tif">urn:uuid:a</UUID>'),
+        ("", ""),
+    ],
+    ids=["renamed", "by-its-name", "unsaid"],
+)
+def test_a_file_that_names_itself_has_its_own_pixels(tmp_path: Path, root: str, named: str) -> None:
+    path = write_naming(tmp_path / "a.ome.tif", root, named)
+    with open_slide(path) as slide:
+        assert slide.reader == "tiffslide"
+        assert (slide.read_region(region(0, 0, 130, 100)) == 9).all()
+
+
+def test_a_file_with_its_metadata_elsewhere_is_refused(tmp_path: Path) -> None:
+    xml = '<OME><BinaryOnly MetadataFile="../all.ome.tif" UUID="urn:uuid:a"/></OME>'
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, np.zeros((9, 9, 3), np.uint8), description=xml, metadata=None)
+    with pytest.raises(UnsupportedSlideError, match="lie in other files"):
+        open_slide(path, "tiffslide")
+
+
 @pytest.mark.slides
 def test_ome_tiff_with_unequal_mpp(slides_folder: Path) -> None:
     with open_slide(slides_folder / "OS-2-ndpi.ome.tif") as slide:
