@@ -31,6 +31,10 @@ def _draw_view(view: View, count: int, rng: np.random.Generator) -> ViewParams:
         crop=_crops(view.crop, count, rng),
         flip=rng.random((count, 2)) < view.flip,
         turn=(rng.random(count) * 4 * view.turns).astype(np.int64),
+        # where a law has none, nothing is drawn: other presets keep their streams
+        tilt=_uniform(-view.tilt, view.tilt, (count,), rng) if view.tilt else np.zeros(count),
+        autocontrast=_if_any(view.autocontrast, count, rng),
+        equalized=_if_any(view.equalize, count, rng),
         stain=_stains(view.stain, count, rng),
         jittered=_chosen(view.jitter_share, count, rng),
         factors=_factors(view.jitter, count, rng),
@@ -80,6 +84,10 @@ def _orders(count: int, rng: np.random.Generator) -> Ints:
 
 def _chosen(share: float, count: int, rng: np.random.Generator) -> Bools:
     return rng.random(count) < share
+
+
+def _if_any(share: float, count: int, rng: np.random.Generator) -> Bools:
+    return _chosen(share, count, rng) if share else np.zeros(count, np.bool_)
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...], rng: np.random.Generator) -> Floats:

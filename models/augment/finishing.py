@@ -1,4 +1,4 @@
-"""What happens to pictures once they are cut: stain, colours, blur, solarizing, in this order."""
+"""What happens to pictures once they are cut: stain, tones, colours, blur, solarizing, in order."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,6 +12,7 @@ from models.augment.jitter import Jitter
 from models.augment.params import ViewParams
 from models.augment.stain import jitter_stain
 from models.augment.storage import chosen_rows, put_rows, take_rows
+from models.augment.tones import autocontrast, equalize
 from models.augment.view import View
 
 
@@ -41,6 +42,13 @@ class Finish:
         """Finish the pictures of a part, float32 (n, 3, S, S) in [0, 1]; they may be changed."""
         if self.stained:
             pictures = jitter_stain(pictures, self.params.stain[part])
+        for chosen, work in (
+            (self.params.autocontrast, autocontrast),
+            (self.params.equalized, equalize),
+        ):
+            rows = chosen_rows(chosen[part])
+            if len(rows):
+                put_rows(pictures, rows, work(take_rows(pictures, rows)))
         self.jitter.apply(pictures, part)
         grey = chosen_rows(self.params.grey[part])
         if len(grey):

@@ -28,9 +28,9 @@ class _Span(NamedTuple):
 class Resampler:
     """Cuts patches, resizes, flips and turns them, as was drawn.
 
-    Bilinear, with antialiasing where a crop is shrunk, as torchvision's tensors and PIL do; MoCo v3
-    and SimCLR crop bilinearly too (torchvision's default). Flips are exact; a quarter turn is
-    `numpy.rot90` up to the rounding of a float32.
+    Bilinear or bicubic, with antialiasing where a crop is shrunk, as torchvision's tensors and PIL
+    do; MoCo v3 and SimCLR crop bilinearly too (torchvision's default). Flips are exact; a quarter
+    turn is `numpy.rot90` up to the rounding of a float32.
 
     The quickest way from rows of RGB pixels to planes leaves a picture lying: transposed. What is
     done to pixels one by one does not mind, a blur can stand it up, and half of the turned pictures
@@ -42,6 +42,7 @@ class Resampler:
         lying: whether `cut` gives the transpose of the picture, `(N,)`.
         rows: taps of the patches' rows.
         columns: taps of their columns, after the rows; they also scale to [0, 1].
+        overshoots: values may leave [0, 1], as those of bicubic pictures do, and are cut.
     """
 
     pixels: Tensor
@@ -49,12 +50,23 @@ class Resampler:
     lying: Bools
     rows: Taps
     columns: Taps
+    overshoots: bool = False
 
     @classmethod
-    def of(cls, pixels: Tensor, params: ViewParams, portions: Portions, side_px: int) -> Self:
+    def of(
+        cls,
+        pixels: Tensor,
+        params: ViewParams,
+        portions: Portions,
+        side_px: int,
+        *,
+        cubic: bool = False,
+    ) -> Self:
         """Prepare what was drawn, rows of `params` in the order of the portions."""
         device, patch_px = pixels.device, pixels.shape[1]
-        rows, columns = (_filter(span, side_px, device) for span in _spans(params, patch_px))
+        rows, columns = (
+            _filter(span, side_px, device, cubic=cubic) for span in _spans(params, patch_px)
+        )
         first = torch.from_numpy(portions.places * patch_px).to(device)[:, None, None]
         planes = 3 * first[:, None] + patch_px * torch.arange(3, device=device)[:, None, None]
         return cls(
@@ -63,6 +75,7 @@ class Resampler:
             params.turn % 2 == 0,
             Taps.of(first, *rows),
             Taps.of(planes, columns[0][:, None], columns[1][:, None] / 255),
+            cubic,
         )
 
     def cut(self, part: slice) -> Tensor:
@@ -70,7 +83,8 @@ class Resampler:
         patches = take_rows(self.pixels, self.order[part]).float()
         low = mix_rows(patches.flatten(2), self.rows.part(part))
         planes = low.view(*low.shape[:2], -1, 3).permute(0, 3, 2, 1)
-        return mix_rows(planes.contiguous(), self.columns.part(part))
+        pictures = mix_rows(planes.contiguous(), self.columns.part(part))
+        return pictures.clamp_(0, 1) if self.overshoots else pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +130,39 @@ def _lengths(shares: Floats, patch_px: int) -> Ints:
     return np.maximum(np.rint(shares * patch_px), 1).astype(np.int64)
 
 
-def _filter(span: _Span, side_px: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _filter(
+    span: _Span, side_px: int, device: torch.device, *, cubic: bool
+) -> tuple[Tensor, Tensor]:
     """Give the pixels that make each of `side_px` pixels, and their weights, (n, side, K).
 
-    The weights are a triangle, one pixel wide on each side, or one of the output's if larger.
+    The weights are a triangle, one pixel wide on each side, or one of the output's if larger; or
+    the cubic of Keys, twice as wide.
     """
+    reach = 2 if cubic else 1
     start, last, mirrored = (
         torch.from_numpy(part).to(device)[:, None, None]
         for part in (span.start, span.length - 1, span.mirrored)
     )
     ratio = (last + 1).double() / side_px
-    support = ratio.clamp(min=1)
-    width = max(2, int(np.ceil(2 * span.length.max(initial=1) / side_px)))
+    scale = ratio.clamp(min=1)
+    support = reach * scale
+    width = max(2 * reach, int(np.ceil(2 * reach * span.length.max(initial=1) / side_px)))
     places = torch.arange(side_px, device=device)[:, None]
     centre = (torch.where(mirrored, side_px - 1 - places, places) + 0.5) * ratio
     within = torch.floor(centre - support + 0.5) + torch.arange(width, device=device)
-    weights = (1 - (within + 0.5 - centre).abs() / support).clamp(min=0)
+    away = (within + 0.5 - centre).abs() / scale
+    weights = _keys(away) if cubic else (1 - away).clamp(min=0)
     weights = weights.where((within >= 0) & (within <= last), 0)
     weights /= weights.sum(2, keepdim=True)
     return start + within.long().clamp(min=0).minimum(last), weights.float()
+
+
+def _keys(away: Tensor) -> Tensor:
+    """Give the cubic weights of pixels that are so far away, with a = -.5 as PIL has it.
+
+    R. Keys, Cubic convolution interpolation for digital image processing, IEEE Transactions on
+    Acoustics, Speech, and Signal Processing 29 (1981), equation (15).
+    """
+    near = (1.5 * away - 2.5) * away**2 + 1
+    far = ((-0.5 * away + 2.5) * away - 4) * away + 2
+    return torch.where(away < 1, near, torch.where(away < 2, far, 0))

@@ -22,6 +22,7 @@ def open_preset(  # noqa: PLR0913 - a door: all but the name by keyword
     crop_min: float | None = None,
     strength: float | None = None,
     stain: float = 0.0,
+    local_px: int | None = None,
 ) -> Preset:
     """Open a preset of METHODS 2.4.
 
@@ -34,6 +35,7 @@ def open_preset(  # noqa: PLR0913 - a door: all but the name by keyword
         crop_min: smallest area of a crop; the preset's own by default.
         strength: what the colour jitter is multiplied with; the preset's own by default.
         stain: strength of the stain jitter, .05 light and .2 strong (Tellez et al. 2019); 0 off.
+        local_px: side of local views; half of `side_px` by default, as in METHODS 8.3.
 
     Raises:
         PresetError: no such preset, or it cannot be changed like this.
@@ -44,12 +46,18 @@ def open_preset(  # noqa: PLR0913 - a door: all but the name by keyword
     if not 0 <= stain < 1:
         raise PresetError(f"stain must be in [0, 1), got {stain}")
     recipe = _with_strength(PRESETS[name], name, strength)
+    if recipe.pristine and (d4 or stain):
+        raise PresetError(f"the first view of {name} is the patch itself: leave out d4 and stain")
+    local_px = max(1, side_px // 2) if local_px is None else local_px
+    if local_px < 1:
+        raise PresetError(f"local_px must be positive, got {local_px}")
     views = [replace(view, stain=stain) for view in recipe.views]
     if crop_min is not None:
         views = [_with_crop(view, name, crop_min) for view in views]
     if d4:
         views = [_with_d4(view, name, recipe) for view in views]
-    return Preset(replace(recipe, views=tuple(views)), side_px, tuple(mean), tuple(std))
+    recipe = replace(recipe, views=tuple(views))
+    return Preset(recipe, side_px, tuple(mean), tuple(std), local_px)
 
 
 def _check_output(side_px: int, mean: Sequence[float], std: Sequence[float]) -> None:

@@ -24,6 +24,9 @@ class ViewParams:
             as shares of the room that is left, in [0, 1), `(N, 4)`.
         flip: up-down, left-right; after the crop, `(N, 2)`.
         turn: quarter turns counter-clockwise, 0 to 3, after the flips, `(N,)`.
+        tilt: degrees counter-clockwise, after the turns, `(N,)`.
+        autocontrast: whether channels are stretched, `(N,)`.
+        equalized: whether histograms are made even, `(N,)`.
         stain: factors and shifts of haematoxylin, eosin and DAB, `(N, 2, 3)`.
         jittered: whether colours are jittered, `(N,)`.
         factors: of brightness, contrast, saturation, and the shift of hue in turns, `(N, 4)`.
@@ -36,6 +39,9 @@ class ViewParams:
     crop: Floats
     flip: Bools
     turn: Ints
+    tilt: Floats
+    autocontrast: Bools
+    equalized: Bools
     stain: Floats
     jittered: Bools
     factors: Floats

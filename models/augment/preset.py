@@ -14,6 +14,7 @@ from models.augment.masks import move_masks
 from models.augment.params import Params, ViewParams
 from models.augment.storage import keep_freed_memory, new_pictures, put_pictures
 from models.augment.threads import each_part
+from models.augment.tilt import Tilt
 from models.augment.view import Recipe, View
 
 
@@ -23,15 +24,17 @@ class Preset:
 
     Attributes:
         recipe: laws of the views.
-        side_px: of every view.
+        side_px: of every view but local ones.
         mean: of the normalisation, per channel, for values in [0, 1].
         std: of the normalisation.
+        local_px: side of local views, where the recipe has any.
     """
 
     recipe: Recipe
     side_px: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    local_px: int = 0
 
     @property
     def views(self) -> int:
@@ -45,6 +48,8 @@ class Preset:
     @torch.no_grad()
     def apply(self, pixels: Tensor, params: Params) -> tuple[Tensor, ...]:
         """Make the views on the pixels' device, each float32 (B, 3, side, side), normalised.
+
+        Local views have a side of their own.
 
         A view of a patch depends on its pixels and its row of `params` only. Devices differ by the
         rounding of float32.
@@ -88,21 +93,24 @@ class Preset:
         return upright
 
     def _view(self, law: View, drawn: ViewParams, pixels: Tensor, upright: Tensor | None) -> Tensor:
-        portions = Portions.of(drawn, self.side_px, pixels.device)
+        side_px = self.local_px if law.local else self.side_px
+        portions = Portions.of(drawn, side_px, pixels.device)
         drawn = drawn.rows(portions.order)
         cutter: Resampler | Turner = (
-            Resampler.of(pixels, drawn, portions, self.side_px)
+            Resampler.of(pixels, drawn, portions, side_px, cubic=law.cubic)
             if upright is None
             else Turner.of(upright, drawn, portions)
         )
-        finish = Finish.of(law, drawn, self.side_px, pixels.device)
-        out = new_pictures(len(pixels), self.side_px, pixels.device)
+        tilt = Tilt.of(drawn.tilt, cutter.lying)
+        finish = Finish.of(law, drawn, side_px, pixels.device)
+        out = new_pictures(len(pixels), side_px, pixels.device)
         scale = 1 / torch.tensor(self.std, device=pixels.device)[:, None, None]
         offset = -torch.tensor(self.mean, device=pixels.device)[:, None, None] * scale
         lying = cutter.lying ^ finish.blur.transposes
 
         def work(part: slice) -> None:
-            pictures = finish.apply(cutter.cut(part), part).mul_(scale).add_(offset)
+            pictures = tilt.apply(cutter.cut(part), part)
+            pictures = finish.apply(pictures, part).mul_(scale).add_(offset)
             put_pictures(out, portions.order[part], pictures, lying[part])
 
         each_part(work, portions.parts, pixels.device)

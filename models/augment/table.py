@@ -1,8 +1,4 @@
-"""The presets by name (METHODS 2.4).
-
-A preset is one entry: `distl` (METHODS 8.3) needs ten views, and in `View` the side of the output
-and the operations that only it has.
-"""
+"""The presets by name (METHODS 2.4)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,6 +35,22 @@ _ROTATION_JITTER = replace(_ROTATION, jitter=_SIMCLR.jitter, jitter_share=_SIMCL
 _WSSS_SEG = View(flip=LEFT_RIGHT, blur=0.5, blur_sigma_px=(0.0, 1.0), blur_reach="four-sigma")
 """Left-right and a blur of PIL, whose radius is sigma (METHODS 10.5, source)."""
 
+_DISTL = View(
+    cubic=True,
+    crop=(0.75, 1.0),
+    flip=LEFT_RIGHT,
+    tilt=15.0,
+    autocontrast=0.3,
+    equalize=0.3,
+    blur=0.3,
+    blur_reach="four-sigma",
+)
+"""The global view (METHODS 8.3, source). That tilts are bilinear and the blur's sigma is that of
+DINO is our choice."""
+_DISTL_LOCAL = replace(
+    _DISTL, local=True, crop=(0.2, 0.6), autocontrast=0.5, equalize=0.5, blur=0.5
+)
+
 PRESETS: Mapping[str, Recipe] = MappingProxyType(
     {
         "moco-v3": Recipe((_MOCO, _MOCO_SECOND), strength=1.0),
@@ -49,5 +61,6 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
         "supervised": Recipe((View(flip=(0.5, 0.5)),)),
         "wsss-cls": Recipe((View(flip=(0.5, 0.5)),)),
         "wsss-seg": Recipe((_WSSS_SEG,)),
+        "distl": Recipe((View(), _DISTL, *(_DISTL_LOCAL,) * 8), pristine=True),
     }
 )

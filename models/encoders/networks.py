@@ -12,6 +12,7 @@ from torch import nn
 from models.encoders.known import HUB, TIMM, Known
 from models.encoders.positions import sincos_positions
 from models.encoders.stems import SIDE_PX, ConvStem
+from models.encoders.unet import UNetEncoder
 from models.errors import EncoderError
 
 CLASSES: dict[str, Any] = {"swiglu_packed": SwiGLUPacked}
@@ -115,14 +116,14 @@ def _has_fixed_size(architecture: str) -> bool:
     return bool(found and found.fixed_input_size)
 
 
-def _ctranspath() -> nn.Module:
-    return timm_network("timm:swin_tiny_patch4_window7_224", {"embed_layer": ConvStem})
+def _ctranspath(**further: Any) -> nn.Module:
+    return timm_network("timm:swin_tiny_patch4_window7_224", {"embed_layer": ConvStem} | further)
 
 
-def _moco_vit_small(img_size: int = 224) -> nn.Module:
+def _moco_vit_small(img_size: int = 224, **further: Any) -> nn.Module:
     """ViT-S of MoCo v3 (METHODS §2.2): 12 heads instead of 6, positions that are not learned."""
     network: Any = timm_network(
-        "timm:vit_small_patch16_224", {"num_heads": 12, "img_size": img_size}
+        "timm:vit_small_patch16_224", {"num_heads": 12, "img_size": img_size} | further
     )
     rows, columns = network.patch_embed.grid_size
     positions = sincos_positions(rows, columns, network.embed_dim)
@@ -134,5 +135,6 @@ def _moco_vit_small(img_size: int = 224) -> nn.Module:
 OURS: dict[str, Callable[..., nn.Module]] = {
     "ctranspath-swin-tiny": _ctranspath,
     "vit-small-16-moco": _moco_vit_small,
+    "unet": UNetEncoder,
 }
 """Networks that timm does not have by name."""

@@ -13,6 +13,7 @@ from models.scores.weighted import Floats
 
 Metric = Literal["balanced_accuracy", "accuracy", "macro_auroc"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+Further = Literal["macro_f1"]
 
 
 def judge(
@@ -84,3 +85,14 @@ SCORES: dict[Metric, Callable[[Indices, NDArray[np.float64]], ScoreEach]] = {
     "macro_auroc": _macro_auroc,
 }
 """Makes a score of many resamples from labels (m,) and scores (m, C)."""
+
+
+def _macro_f1(labels: Indices, scores: NDArray[np.float64]) -> ScoreEach:
+    predicted, classes = scores.argmax(axis=1), np.unique(labels)
+    return lambda weights: weighted.macro_f1(labels, predicted, weights, classes)
+
+
+FURTHER: dict[Further, Callable[[Indices, NDArray[np.float64]], ScoreEach]] = {
+    "macro_f1": _macro_f1
+}
+"""Scores that are asked for by name; probes do not give them."""

@@ -27,6 +27,17 @@ def balanced_accuracy(
     return np.asarray(recalls.mean(axis=1), np.float64)
 
 
+def macro_f1(
+    labels: ArrayLike, predicted: ArrayLike, weights: Floats, classes: ArrayLike
+) -> Floats:
+    """Mean over `classes` of 2 TP / (2 TP + FP + FN); each must occur or be predicted."""
+    wanted = np.asarray(classes)[:, None]
+    members, guessed = wanted == np.asarray(labels), wanted == np.asarray(predicted)  # (C, N)
+    hits = 2 * (weights @ (members & guessed).T)
+    each = _divide(hits, hits + weights @ (members ^ guessed).T)  # (R, C)
+    return np.asarray(each.mean(axis=1), np.float64)
+
+
 def auroc(positive: ArrayLike, scores: ArrayLike, weights: Floats) -> Floats:
     """Chance that a positive row scores above a negative one, ties counted half.
 

@@ -189,14 +189,14 @@ class Pretraining:
                 "method": job.method,
                 "mpp": told["mpp"],
                 "patch_px": None if patch_px == card.input_px else patch_px,
-                "data": (*_start(card), seen),
+                "data": (*seen_before(card), seen),
             }
         )
         path = self.folder / ENCODER
         return save_checkpoint(path, self.method.encoder, changed)
 
 
-def _start(card: EncoderCard) -> tuple[str, ...]:
+def seen_before(card: EncoderCard) -> tuple[str, ...]:
     """Give what the weights have seen before, oldest first."""
     if card.method == "random":
         return (card.weights,)

@@ -172,4 +172,5 @@ class Feed:
             batch.index[rows],
             None if batch.labels is None else batch.labels[rows],
             None if batch.masks is None else self.augmentation.follow(batch.masks[rows], params),
+            None if batch.partition is None else batch.partition[rows],
         )

@@ -1,7 +1,7 @@
 """The one training loop: steps of any method, with logs, checkpoints and guards around them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,22 @@ class Judge(Protocol):
         """Give a score, higher is better."""
 
 
+class Interlude(Protocol):
+    """Steps of the optimiser on other data than the feed's, before some steps of the run.
+
+    They are no steps of the run: they have its rate at that point, and are done again by a run that
+    goes on from a state before them. They depend on the number of the step alone.
+
+    Attributes:
+        name: kind of the lines that tell of them.
+    """
+
+    name: ClassVar[str]
+
+    def steps(self, step: int) -> Iterator[list[Any]]:
+        """Give the micro-batches of each step that comes before step `step` of the run."""
+
+
 @dataclass(frozen=True)
 class Habits:
     """What the loop does beside learning.
@@ -79,9 +95,10 @@ class Loop:
         habits: of the loop.
         tell: takes lines, of rank 0 alone.
         judge: scores the encoder after an epoch.
+        interlude: steps on other data between those of the feed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last three by keyword
         self,
         fabric: "Fabric",
         method: Learner,
@@ -91,10 +108,11 @@ class Loop:
         *,
         tell: Callable[[Line], None],
         judge: Judge | None = None,
+        interlude: Interlude | None = None,
     ) -> None:
         self.fabric, self.feed, self.settings, self.habits = fabric, feed, settings, habits
         self._tell = tell if fabric.is_global_zero else (lambda _: None)
-        self._judge = judge
+        self._judge, self._interlude = judge, interlude
         self.method = method.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = build_optimizer(self.method, settings)
         about = self._resume(optimizer)
@@ -128,6 +146,7 @@ class Loop:
             batch = next(batches)
             self._window.waited += time.perf_counter() - waiting
             clock = self._clock()
+            self._do_interlude(clock)
             views = self.feed.views(batch, self.step)
             self._after(self._learn(views, clock), clock)
             if self._asked_to_stop(stop):
@@ -138,9 +157,25 @@ class Loop:
         epoch = self.step // self.feed.sampling.steps_per_epoch
         return Clock(self.step, self.steps, epoch, self.settings.epochs)
 
+    def _do_interlude(self, clock: Clock) -> None:
+        """Do the steps that come before one of the run's own; a state never lies among them."""
+        if self._interlude is None:
+            return
+        given = self._interlude.steps(clock.step)
+        found = [
+            self._learn(views, clock._replace(between=number)) for number, views in enumerate(given)
+        ]
+        if not found:
+            return
+        loss = torch.stack([one.loss.float() for one in found]).mean()
+        mean = float(self.fabric.all_reduce(loss))  # type: ignore[arg-type]  # a tensor stays one
+        require_finite(mean, clock.step, f"loss of the {self._interlude.name}")
+        about = {"kind": self._interlude.name, "step": self.step + 1, "epoch": clock.epoch}
+        self._tell(about | {"steps": len(found), "loss": mean})
+
     def _learn(self, views: list[Any], clock: Clock) -> StepLoss:
         """Do one step of the optimiser; gives means over micro-batches."""
-        torch.manual_seed(_step_seed(self.habits.seed, clock.step, self.fabric.global_rank))
+        torch.manual_seed(_step_seed(self.habits.seed, clock, self.fabric.global_rank))
         rate = learning_rate(self.settings, clock.step, self.feed.sampling.steps_per_epoch)
         set_learning_rate(self._optimizer, rate)
         with torch.no_grad(), self.fabric.autocast():
@@ -152,6 +187,7 @@ class Loop:
                 one: StepLoss = self._model(part, prepared, number, clock)
                 self.fabric.backward(one.loss / len(views))
             found.append(StepLoss(one.loss.detach(), one.metrics, one.watched))
+        self.method.end_gradients(clock)
         self._window.norm = self._clip()
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
@@ -280,7 +316,9 @@ class Loop:
         return load_state(path, self.method, optimizer)
 
 
-def _step_seed(seed: int, step: int, rank: int) -> int:
+def _step_seed(seed: int, clock: Clock, rank: int) -> int:
     """Give a seed that no other step and no other process has."""
-    drawn = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
+    between = () if clock.between is None else (clock.between,)
+    entropy = (seed, clock.step, rank, *between)
+    drawn = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
     return int(drawn[0] >> np.uint64(1))

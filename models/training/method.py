@@ -17,12 +17,14 @@ class Clock(NamedTuple):
         steps: of the whole run.
         epoch: of this step.
         epochs: of the whole run.
+        between: number of a step of an interlude, which is none of the run's own; else None.
     """
 
     step: int
     steps: int
     epoch: int
     epochs: int
+    between: int | None = None
 
     @property
     def progress(self) -> float:
@@ -41,6 +43,8 @@ class Views(NamedTuple):
             data has none.
         masks: class of each pixel of the first view in one or several opinions, uint8
             `(b, M, H, W)`; None where the data has none.
+        partition: ordered class of each patch's position, int64 `(b,)`; -1 unknown; None where the
+            data has none.
     """
 
     images: tuple[Tensor, ...]
@@ -48,6 +52,7 @@ class Views(NamedTuple):
     patch: Tensor
     label: Tensor | None
     masks: Tensor | None = None
+    partition: Tensor | None = None
 
 
 class StepLoss(NamedTuple):
@@ -68,9 +73,9 @@ class Learner(nn.Module, ABC):
     """Something that the loop trains.
 
     The loop calls, in every step: `begin_step` once with all micro-batches and no gradient, then
-    `forward` and a backward pass for each, then the optimiser, then `end_step`. All state that a
-    resumed run needs is in parameters and buffers. Parameters without `requires_grad` are not
-    trained.
+    `forward` and a backward pass for each, then `end_gradients`, the optimiser, and `end_step`. All
+    state that a resumed run needs is in parameters and buffers. Parameters without `requires_grad`
+    are not trained.
 
     Attributes:
         exact_accumulation: micro-batches give the same loss as the whole batch, apart from batch
@@ -90,6 +95,10 @@ class Learner(nn.Module, ABC):
     @abstractmethod
     def forward(self, views: Views, prepared: Any, number: int, clock: Clock) -> StepLoss:
         """Give the loss of micro-batch `number`, (b rows of this rank)."""
+
+    def end_gradients(self, clock: Clock) -> None:
+        """Change gradients, after the last backward pass of a step and before the optimiser."""
+        del clock
 
     def end_step(self, prepared: Any, clock: Clock) -> None:
         """Finish a step, without gradient, after the optimiser."""

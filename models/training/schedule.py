@@ -20,10 +20,10 @@ def peak_rate(settings: TrainSettings) -> float:
 def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> float:
     """Give the rate of a step.
 
-    It rises on a line from exactly 0 at step 0, then falls as half a cosine that reaches 0 right
-    after the last step. X. Chen, S. Xie, K. He, An empirical study of training self-supervised
-    vision transformers, ICCV 2021, arXiv 2104.02057, section 4. With `poly` it falls as a power of
-    what is left instead, as in METHODS 10.2.
+    It rises on a line from exactly 0 at step 0, then falls as half a cosine that reaches `final_lr`
+    right after the last step. X. Chen, S. Xie, K. He, An empirical study of training
+    self-supervised vision transformers, ICCV 2021, arXiv 2104.02057, section 4. With `poly` it
+    falls as a power of what is left instead, as in METHODS 10.2.
 
     Args:
         settings: of the run.
@@ -42,7 +42,8 @@ def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> f
     done = (epochs - settings.warmup_epochs) / length
     if settings.poly is not None:
         return float(peak * (1 - done) ** settings.poly)
-    return peak * 0.5 * (1 + math.cos(math.pi * done))
+    falling = 0.5 * (1 + math.cos(math.pi * done))
+    return settings.final_lr + (peak - settings.final_lr) * falling
 
 
 def set_learning_rate(optimizer: Optimizer, rate: float) -> None:

@@ -20,7 +20,8 @@ class TrainSettings:
         scale_lr: multiply by N / 256.
         weight_decay: of parameters with more than one dimension, or of all where `decay_all`.
         decay_all: also decay biases and norms (METHODS 2.5, our choice is not to).
-        warmup_epochs: linear from 0; then half a cosine to 0, set per step.
+        warmup_epochs: linear from 0; then half a cosine, set per step.
+        final_lr: rate that the cosine falls to.
         constant_lr: no warm-up and no cosine.
         poly: power of (1 - t / T), instead of half a cosine after the warm-up; None for the cosine.
         momentum: of sgd.
@@ -36,6 +37,7 @@ class TrainSettings:
     weight_decay: float = 0.1
     decay_all: bool = False
     warmup_epochs: float = 0.0
+    final_lr: float = 0.0
     constant_lr: bool = False
     poly: float | None = None
     momentum: float = 0.9

@@ -12,7 +12,7 @@ from models.probe.cases import Indices
 from models.probe.pixels import archive_pixels
 from models.probe.tuned import Pixels
 from tiling.store import Archive
-from workflows.experiments.config import ExperimentConfig
+from workflows.experiments.config import ExperimentBase
 from workflows.experiments.pooling import Truth
 from workflows.units import plural
 
@@ -25,14 +25,14 @@ class Bench:
         pixels: reads patches.
     """
 
-    config: ExperimentConfig
+    config: ExperimentBase
     archive: Archive
     cases: Cases
     split: Split
     pixels: Pixels
 
     @classmethod
-    def prepare(cls, config: ExperimentConfig) -> "Bench":
+    def prepare(cls, config: ExperimentBase) -> "Bench":
         """Read the labels, and split them as the manifest says.
 
         Raises:

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from workflows.config import WorkflowConfig
 
 
-class ExperimentConfig(WorkflowConfig):
+class ExperimentBase(WorkflowConfig):
     """Data, network, seeds and place of an experiment."""
 
     archive: str
@@ -24,6 +24,32 @@ class ExperimentConfig(WorkflowConfig):
     """Weights that all begin with: published, random (by the seed), or a file."""
     input_px: int | None = Field(default=None, ge=8)
     """Side of the network's input in pixels; by default its own."""
+    fraction_unit: Literal["slide", "patient", "patch"] = "slide"
+    """What a share is made of."""
+    resamples: int = Field(default=1000, ge=1, le=1_000_000)
+    """Resamples of the patients for the intervals."""
+    resample_seed: int = Field(default=0, ge=0)
+    """Of the resamples."""
+    processes: int | None = Field(default=None, ge=1, le=64)
+    """Processes of a training; by default one per GPU, or one."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """Number format of training; auto takes bf16 on a GPU that has it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes the GPUs that there are."""
+    overwrite: bool = False
+    """Replace another experiment that the folder holds."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _known_seeds(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if not values or min(values) < 0:
+            raise ValueError("give at least one seed, none below 0")
+        return tuple(dict.fromkeys(values))
+
+
+class ExperimentConfig(ExperimentBase):
+    """An experiment that pretrains encoders."""
+
     fraction_unit: Literal["slide", "patch"] = "slide"
     """What a share is made of."""
     pretext_optimizer: Literal["adamw", "adam", "lars", "sgd"] | None = None
@@ -38,25 +64,6 @@ class ExperimentConfig(WorkflowConfig):
     """Of contrastive losses."""
     on_collapse: Literal["stop", "warn"] = "stop"
     """What to do when all embeddings become alike in pretraining; stop makes the cell fail."""
-    resamples: int = Field(default=1000, ge=1, le=1_000_000)
-    """Resamples of the patients for the intervals."""
-    resample_seed: int = Field(default=0, ge=0)
-    """Of the resamples."""
-    processes: int | None = Field(default=None, ge=1, le=64)
-    """Processes of pretraining; by default one per GPU, or one."""
-    precision: Literal["auto", "float32", "bf16"] = "auto"
-    """Number format of pretraining; auto takes bf16 on a GPU that has it."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to train; auto takes the GPUs that there are."""
-    overwrite: bool = False
-    """Replace another experiment that the folder holds."""
-
-    @field_validator("seeds")
-    @classmethod
-    def _known_seeds(cls, values: tuple[int, ...]) -> tuple[int, ...]:
-        if not values or min(values) < 0:
-            raise ValueError("give at least one seed, none below 0")
-        return tuple(dict.fromkeys(values))
 
 
 def known_shares(values: tuple[float, ...]) -> tuple[float, ...]:

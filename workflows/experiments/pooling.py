@@ -14,7 +14,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from models.probe.judge import SCORES
+from models.probe.judge import FURTHER, SCORES, Further
 from models.probe.judge import Metric as Ranked
 from models.scores import Comparison, Interval, bootstrap_each, paired_bootstrap_each
 from models.scores.resampling import ScoreEach
@@ -36,10 +36,12 @@ class Truth:
     Attributes:
         labels: class of each, (m,).
         patients: of each, (m,); whatever can be sorted.
+        further: scores that are given beside the usual ones.
     """
 
     labels: Indices
     patients: NDArray[Any]
+    further: tuple[Further, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,12 @@ class Pooled:
 
 
 def pool(
-    truth: Truth, predictions: Sequence[Prediction], *, seed: int, resamples: int
-) -> dict[Metric, Pooled | None]:
+    truth: Truth,
+    predictions: Sequence[Prediction],
+    *,
+    seed: int,
+    resamples: int,
+) -> dict[str, Pooled | None]:
     """Give every score over seeds; None where it is not defined.
 
     Args:
@@ -96,8 +102,11 @@ def pool(
         seed: of the resamples.
         resamples: of whole patients.
     """
-    names = METRICS if all(one.loss is not None for one in predictions) else RANKED
-    return {name: _pooled(name, truth, predictions, seed, resamples) for name in names}
+    names: tuple[str, ...] = METRICS if all(one.loss is not None for one in predictions) else RANKED
+    return {
+        name: _pooled(name, truth, predictions, seed, resamples)
+        for name in (*names, *truth.further)
+    }
 
 
 def contrast(
@@ -106,7 +115,7 @@ def contrast(
     *,
     seed: int,
     resamples: int,
-) -> dict[Metric, Document | None]:
+) -> dict[str, Document | None]:
     """Compare two settings on the same patients; JSON values, None where it is not defined.
 
     Args:
@@ -115,9 +124,10 @@ def contrast(
         seed: of the resamples.
         resamples: of whole patients.
     """
-    found: dict[Metric, Document | None] = {}
+    found: dict[str, Document | None] = {}
     known = all(one.loss is not None for many in pair for one in many)
-    for name in METRICS if known else RANKED:
+    usual: tuple[str, ...] = METRICS if known else RANKED
+    for name in (*usual, *truth.further):
         each = [[_score(name, truth, one) for one in many] for many in pair]
         compared = paired_bootstrap_each(
             _mean(each[0]), _mean(each[1]), truth.patients, seed=seed, resamples=resamples
@@ -140,7 +150,7 @@ def _told(compared: Comparison, by_seed: Sequence[float]) -> Document:
 
 
 def _pooled(
-    name: Metric, truth: Truth, predictions: Sequence[Prediction], seed: int, resamples: int
+    name: str, truth: Truth, predictions: Sequence[Prediction], seed: int, resamples: int
 ) -> Pooled | None:
     each = [_score(name, truth, one) for one in predictions]
     found = bootstrap_each(_mean(each), truth.patients, seed=seed, resamples=resamples)
@@ -150,7 +160,9 @@ def _pooled(
     return Pooled(len(each), _deviation([float(score(whole)[0]) for score in each]), found)
 
 
-def _score(name: Metric, truth: Truth, one: Prediction) -> ScoreEach:
+def _score(name: str, truth: Truth, one: Prediction) -> ScoreEach:
+    if name == "macro_f1":
+        return FURTHER["macro_f1"](truth.labels, one.probabilities)
     loss = one.loss
     if name != "loss" or loss is None:
         return SCORES[cast("Ranked", name)](truth.labels, one.probabilities)

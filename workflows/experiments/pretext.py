@@ -7,7 +7,7 @@ from typing import Any
 
 from models.encoders import Encoder, open_encoder
 from workflows.experiments.cells import PRETEXT
-from workflows.experiments.config import ExperimentConfig
+from workflows.experiments.config import ExperimentBase, ExperimentConfig
 from workflows.experiments.loop import Tell
 from workflows.outcome import INTERRUPTED
 from workflows.pretraining.config import MethodName, PretrainConfig
@@ -131,7 +131,7 @@ def run_stage(stage: Stage, asked: ExperimentConfig, encoder: str, tell: Tell) -
     )
 
 
-def open_start(asked: ExperimentConfig, encoder: str, seed: int, layer: str = "last") -> Encoder:
+def open_start(asked: ExperimentBase, encoder: str, seed: int, layer: str = "last") -> Encoder:
     """Open what every training of a seed begins with, pretraining included.
 
     Raises:

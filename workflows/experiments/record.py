@@ -10,7 +10,7 @@ from workflows.cluster import cores
 from workflows.version import package_version
 
 if TYPE_CHECKING:
-    from workflows.experiments.config import ExperimentConfig
+    from workflows.config import WorkflowConfig
 
 PLACE = {"out", "seeds", "resamples", "resample_seed", "processes", "device", "overwrite"}
 """Options that do not change what a cell holds, or that its name has."""
@@ -18,7 +18,7 @@ PLACE = {"out", "seeds", "resamples", "resample_seed", "processes", "device", "o
 PACKAGES = ("microtome", "torch", "timm", "lightning-fabric", "numpy", "scipy")
 
 
-def identity(config: "ExperimentConfig", free: set[str], rows: str) -> str:
+def identity(config: "WorkflowConfig", free: set[str], rows: str) -> str:
     """Hash all that decides on the results of cells, 16 hex digits.
 
     Args:

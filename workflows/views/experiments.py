@@ -43,6 +43,17 @@ def data_efficiency(document: Document) -> "Iterator[RenderableType]":
     yield from _end(document)
 
 
+def distillation(document: Document) -> "Iterator[RenderableType]":
+    """One row per student, what failed, and where the files are."""
+    names = {"accuracy": "accuracy", "macro_f1": "macro F1", "macro_auroc": "macro AUROC"}
+    table = new_table("#", "student", "#seeds", *(f"#{name}" for name in names.values()))
+    for line in document["rows"]:
+        scores = [_score(line["scores"].get(name)) for name in names]
+        table.add_row(f"{line['number']}", plain(line["name"]), f"{len(line['seeds'])}", *scores)
+    yield table
+    yield from _end(document)
+
+
 def _score(found: Document | None) -> str:
     if not found:
         return "-"

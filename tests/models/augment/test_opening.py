@@ -27,6 +27,7 @@ def test_presets_have_the_views_of_their_methods() -> None:
         "supervised": 1,
         "wsss-cls": 1,
         "wsss-seg": 1,
+        "distl": 10,
     }
 
 
@@ -56,6 +57,10 @@ def test_strengths_are_those_of_the_methods_unless_told() -> None:
         ("rotation", {"strength": 0.5}, "rotation has no colour jitter"),
         ("rotation", {"d4": True}, "rotation learns from turns"),
         ("rotation-jitter", {"d4": True}, "rotation-jitter learns from turns"),
+        ("distl", {"d4": True}, "first view of distl is the patch itself"),
+        ("distl", {"stain": 0.1}, "first view of distl is the patch itself"),
+        ("distl", {"crop_min": 0.5}, "distl takes whole patches"),
+        ("distl", {"local_px": 0}, "local_px must be positive, got 0"),
         ("simclr", {"stain": -0.1}, r"stain must be in \[0, 1\), got -0.1"),
     ],
 )

@@ -33,10 +33,11 @@ def patches(count: int, patch_px: int, seed: int = 0) -> NDArray[np.uint8]:
 
 def views_of(pixels: NDArray[np.uint8], preset: Preset, params: Params) -> list[Tensor]:
     """Give what `Preset.apply` must give."""
+    sides = (preset.side_px, preset.local_px)
     return [
         torch.stack(
             [
-                finished(cut(patch, drawn, row, preset.side_px), drawn, row, law)
+                finished(cut(patch, drawn, row, law, sides[law.local]), drawn, row, law)
                 for row, patch in enumerate(pixels)
             ]
         )
@@ -44,27 +45,34 @@ def views_of(pixels: NDArray[np.uint8], preset: Preset, params: Params) -> list[
     ]
 
 
-def cut(patch: NDArray[np.uint8], drawn: ViewParams, row: int, side_px: int) -> Tensor:
-    """Crop and resize in float64, flip, turn."""
+def cut(patch: NDArray[np.uint8], drawn: ViewParams, row: int, law: View, side_px: int) -> Tensor:
+    """Crop and resize in float64, flip, turn, tilt."""
     side = len(patch)
     height, width = (max(1, round(side * share)) for share in drawn.crop[row, :2])
     top = int(drawn.crop[row, 2] * (side - height + 1))
     left = int(drawn.crop[row, 3] * (side - width + 1))
     image = torch.from_numpy(patch).permute(2, 0, 1).double() / 255
-    image = tv.resized_crop(image, top, left, height, width, [side_px, side_px], antialias=True)
+    mode = tv.InterpolationMode.BICUBIC if law.cubic else tv.InterpolationMode.BILINEAR
+    size = [side_px, side_px]
+    image = tv.resized_crop(image, top, left, height, width, size, mode, antialias=True)
+    image = image.clamp(0, 1) if law.cubic else image
     array = image.permute(1, 2, 0).numpy()
     if drawn.flip[row, 0]:
         array = np.flipud(array)
     if drawn.flip[row, 1]:
         array = np.fliplr(array)
     array = np.rot90(array, drawn.turn[row])
-    return torch.from_numpy(array.copy()).permute(2, 0, 1).float()
+    image = torch.from_numpy(array.copy()).permute(2, 0, 1).float()
+    if not drawn.tilt[row]:
+        return image
+    return tv.rotate(image, float(drawn.tilt[row]), tv.InterpolationMode.BILINEAR)
 
 
 def finished(image: Tensor, drawn: ViewParams, row: int, law: View) -> Tensor:
     """Jitter stains and colours, grey, blur, solarize, normalise."""
     if law.stain:
         image = stained(image, drawn.stain[row])
+    image = toned(image, drawn, row)
     if drawn.jittered[row]:
         for operation in drawn.order[row]:
             image = JITTERS[operation](image, float(drawn.factors[row, operation]))
@@ -77,6 +85,13 @@ def finished(image: Tensor, drawn: ViewParams, row: int, law: View) -> Tensor:
     if drawn.solarized[row]:
         image = tv.solarize(image, 0.5)
     return tv.normalize(image, list(MEAN), list(STD))
+
+
+def toned(image: Tensor, drawn: ViewParams, row: int) -> Tensor:
+    """Stretch the channels, and make their histograms even."""
+    if drawn.autocontrast[row]:
+        image = tv.autocontrast(image)
+    return tv.equalize(image) if drawn.equalized[row] else image
 
 
 def stained(image: Tensor, stain: NDArray[np.float64]) -> Tensor:

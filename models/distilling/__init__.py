@@ -1,0 +1,1 @@
+"""DISTL: a student learns from its moving average and from a few labels, round after round."""

@@ -1,0 +1,1 @@
+"""The parts of `microtome distill`: its config, its rounds, their scores and the page."""
