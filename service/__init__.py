@@ -1,1 +1,1 @@
-"""The workflows over HTTP. Nothing here yet: the package holds its place in the layers."""
+"""The workflows over HTTP: slides, tissue maps, embeddings, jobs, tokens, the viewer."""

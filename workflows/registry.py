@@ -103,6 +103,12 @@ WORKFLOWS: dict[str, Workflow] = {
         "Bring embeddings from another tool's files.",
         "export.imported",
     ),
+    "partition": Workflow(
+        "workflows.partition",
+        "PartitionConfig",
+        "Say where patches lie: zones of tissue, or sections.",
+        "federating.partition",
+    ),
     "encoders": Workflow(
         "workflows.encoders", "EncodersConfig", "List encoders.", "encoders.encoders"
     ),
@@ -176,6 +182,12 @@ WORKFLOWS: dict[str, Workflow] = {
         "Train an encoder on patches, without labels.",
         "pretrain.pretrain",
     ),
+    "distill": Workflow(
+        "workflows.distill",
+        "DistillConfig",
+        "Train a classifier from few labels and many patches without.",
+        "distill.distill",
+    ),
     "probe": Workflow(
         "workflows.probe",
         "ProbeConfig",
@@ -196,12 +208,64 @@ WORKFLOWS: dict[str, Workflow] = {
         "experiments.data_efficiency",
         by_file=True,
     ),
+    "experiment distillation": Workflow(
+        "workflows.experiment_distillation",
+        "DistillationConfig",
+        "Rounds of distillation, full labels, and ablations.",
+        "experiments.distillation",
+        by_file=True,
+    ),
+    "experiment federated": Workflow(
+        "workflows.experiment_federated",
+        "FederatedConfig",
+        "Pretraining over sites, by Dice on few annotations.",
+        "federating.experiment",
+        by_file=True,
+    ),
+    "federate simulate": Workflow(
+        "workflows.federate_simulate",
+        "FederateSimulateConfig",
+        "Pretrain over several sites, all in this process.",
+        "federating.simulated",
+    ),
+    "federate server": Workflow(
+        "workflows.federate_server",
+        "FederateServerConfig",
+        "Lead hospitals that pretrain together.",
+        "federating.simulated",
+    ),
+    "federate client": Workflow(
+        "workflows.federate_client",
+        "FederateClientConfig",
+        "Take part in it with the own patches.",
+        "federating.took_part",
+    ),
+    "serve": Workflow(
+        "workflows.serve",
+        "ServeConfig",
+        "Serve slides, maps, embeddings and jobs, with a viewer.",
+        "tokens.served",
+    ),
+    "token create": Workflow(
+        "workflows.token_create",
+        "TokenCreateConfig",
+        "Make a token of the service.",
+        "tokens.created",
+    ),
+    "token list": Workflow(
+        "workflows.token_list", "TokenListConfig", "List the service's tokens.", "tokens.listing"
+    ),
+    "token revoke": Workflow(
+        "workflows.token_revoke", "TokenRevokeConfig", "Revoke a token.", "tokens.revoked"
+    ),
 }
 
 GROUPS = {
     "experiment": "Comparisons of many trainings, from one file each: tables, plots, a report.",
+    "federate": "Hospitals that learn together: features and weights travel, pixels do not.",
     "import": "Bring data from elsewhere into an archive: patches, volumes, bags.",
     "segment": "Tissue from patch labels: train, score.",
     "mil": "Multiple-instance learning on bags of embeddings: train, evaluate, predict.",
+    "token": "Tokens of the service: create, list, revoke.",
 }
 """Commands that only hold others; their workflows have a name of two words."""

@@ -1,0 +1,1 @@
+"""What lies in the archives: maps, patches, embeddings, and which patches are alike."""

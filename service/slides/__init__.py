@@ -1,0 +1,1 @@
+"""Slides by ID: registered, uploaded, or known from an archive; their pixels."""

@@ -1,0 +1,1 @@
+"""What every request passes: limits of size and rate, headers, compression."""
