@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
-TESTED := $(VENV)/.dev,models,interop.stamp
+PORT ?= 8000
+TESTED := $(VENV)/.dev,models,service,interop.stamp
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo serve-demo stop-demo test lint types bench clean
 
 help:
-	@echo "make demo   tile the bundled slide and write a report page"
+	@echo "make demo   cut, map, embed and serve the bundled slide; prints the viewer's address"
 	@echo "make test   lint, import arrows, types, tests"
 	@echo "make lint   lint, import arrows, types"
 	@echo "make bench  measure against the loops and libraries that people use today"
@@ -21,17 +22,31 @@ $(VENV)/.%.stamp: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	@touch $@
 
-$(VENV)/.core.stamp: pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable .
-	@touch $@
-
-demo: $(VENV)/.core.stamp
+# Cuts the bundled slide, learns its tissues from labels of 90 small patches, maps them, embeds the patches, and
+# serves all of it. What is done already is not done again.
+SKIN := tests/data/skin
+demo: $(VENV)/.models,service.stamp
 	$(BIN)/microtome tile tests/data/CMU-1-Small-Region.svs --out demo/archive.zarr \
 		--mpp native --patch-size 240
 	$(BIN)/microtome verify demo/archive.zarr --source
-	@echo "open demo/archive.zarr.report.html in a browser"
+	$(BIN)/microtome import patches $(SKIN)/patches.csv --out demo/skin.zarr --labels column:dermis,epidermis,keratin
+	$(BIN)/microtome segment classify demo/skin.zarr --out demo/classifier --config $(SKIN)/classify.toml
+	$(BIN)/microtome segment pseudo-masks demo/skin.zarr --model demo/classifier
+	$(BIN)/microtome segment train demo/skin.zarr --out demo/segmenter --config $(SKIN)/segment.toml
+	$(BIN)/microtome map demo/archive.zarr --model demo/segmenter --classifier demo/classifier --name tissue
+	$(BIN)/microtome embed demo/archive.zarr --encoder resnet18 --weights random:0 --input-px 240
+	@echo "open demo/archive.zarr.report.html in a browser, or look around in the viewer:"
+	@$(MAKE) --no-print-directory serve-demo
+
+serve-demo: stop-demo
+	@nohup $(BIN)/microtome serve --slides tests/data --work demo --port $(PORT) >demo/serving.txt 2>demo/serving.log & \
+		echo $$! >demo/serving.pid
+	@until grep -s serving demo/serving.txt; do kill -0 $$(cat demo/serving.pid) || { cat demo/serving.log; exit 1; }; sleep 0.2; done
+	@echo "make stop-demo ends it"
+
+stop-demo:
+	@test ! -f demo/serving.pid || ! kill $$(cat demo/serving.pid) 2>/dev/null || sleep 1
+	@rm -f demo/serving.pid
 
 lint: $(TESTED)
 	$(BIN)/ruff check .
@@ -49,7 +64,7 @@ $(CONSUMERS): $(TESTED)
 test: lint $(CONSUMERS)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: $(VENV)/.dev,models,interop,bench.stamp
+bench: $(VENV)/.dev,models,service,interop,bench.stamp
 	$(BIN)/python -m tests.benchmarks
 
 clean:

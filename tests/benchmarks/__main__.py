@@ -9,10 +9,15 @@ from tests.benchmarks import (
     augmenting,
     cutting,
     dataset,
+    distilling,
     embedding,
     exporting,
+    federating,
     mapping,
     pretraining,
+    serving_embeddings,
+    serving_jobs,
+    serving_tiles,
     slides,
     using,
 )
@@ -29,7 +34,12 @@ PARTS = {
     "exporting": exporting.measure,
     "augmenting": augmenting.measure,
     "pretraining": pretraining.measure,
+    "distilling": distilling.measure,
     "mapping": mapping.measure,
+    "serving-tiles": serving_tiles.measure,
+    "serving-embeddings": serving_embeddings.measure,
+    "serving-jobs": serving_jobs.measure,
+    "federating": federating.measure,
 }
 
 
