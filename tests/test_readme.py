@@ -2,10 +2,13 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -25,7 +28,8 @@ TO_BAGS, LEARNING, PRETRAINING = (
     block for block in BLOCKS if any(c.startswith("embed") for c in block)
 )
 (TISSUE,) = (block for block in BLOCKS if any(c.startswith("segment") for c in block))
-TOGETHER = TO_BAGS + LEARNING + PRETRAINING + TISSUE
+(SERVING,) = (block for block in BLOCKS if any(c.startswith("serve") for c in block))
+TOGETHER = TO_BAGS + LEARNING + PRETRAINING + TISSUE + SERVING
 ALONE = [command for command in COMMANDS if command not in TOGETHER]
 TISSUE_FILE = """
 archives = ["tissue.zarr"]
@@ -130,6 +134,30 @@ def test_labels_of_patches_become_a_map_of_a_slide(tmp_path: Path, cmu_slide: Pa
     (tmp_path / "slides" / "a.svs").write_bytes(cmu_slide.read_bytes())
     run_in_order(tmp_path, TISSUE)
     assert list((tmp_path / "maps" / "a").glob("*.geojson"))
+
+
+def test_the_service_serves_and_gives_tokens(tmp_path: Path, cmu_slide: Path) -> None:
+    (tmp_path / "slides").mkdir()
+    shutil.copy(cmu_slide, tmp_path / "slides")
+    serve, create = SERVING
+    words = [sys.executable, "-m", "workflows.cli", *shlex.split(serve), "--port", "0"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdout is not None
+        url = serving.stdout.readline().split()[-1]
+        body = {"path": cmu_slide.name}
+        assert httpx.post(f"{url}/api/v1/slides", json=body, timeout=60).status_code == 201
+        made = run(tmp_path, create)
+        assert made.returncode == 0, made.stderr
+        (token,) = re.findall(r"mt_\w+", made.stdout)
+        deadline = time.monotonic() + 30
+        while httpx.get(f"{url}/api/v1/slides").status_code != 401:  # the door is closed now
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        headers = {"Authorization": f"Bearer {token}"}
+        (found,) = httpx.get(f"{url}/api/v1/slides", headers=headers).json()["items"]
+        assert found["id"] == cmu_slide.stem
+        serving.terminate()
+        assert serving.wait(60) == 0
 
 
 def test_the_python_block_runs(place: Path) -> None:

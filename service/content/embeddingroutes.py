@@ -30,6 +30,7 @@ from service.content.hdf5 import open_outline, write_outline
 from service.content.redacting import without_places
 from service.content.rows import StoredBag
 from service.content.sending import Sendable, of_file, send, stream, tag, unchanged
+from service.reading import reading
 from tiling.embeddings import Embeddings
 
 router = content_router()

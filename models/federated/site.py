@@ -1,0 +1,196 @@
+"""One site: what it does with an order of the server, and what it keeps for itself."""
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.errors import NumericsError
+from models.federated.bench import Bench
+from models.federated.errors import ProtocolError
+from models.federated.packing import read_sealed, write_sealed
+from models.federated.plan import Plan
+from models.federated.privacy import FeaturePrivacy
+from models.federated.protocol import Answer, Order
+from models.federated.sources import Source
+from models.ssl.bank import Bank, balanced_rows
+from models.ssl.fcl import Fcl
+from models.training.method import Clock
+from models.training.optimizers import build_optimizer
+from models.training.schedule import learning_rate, set_learning_rate
+from tiling.epochs import epoch_generator
+
+CHOICE_STREAM, NOISE_STREAM, STEP_STREAM = 13, 17, 19
+"""Set these draws apart from those of orders and views, which have the same seed."""
+KEPT = 2
+"""Banks of earlier rounds that a site keeps: a round may be done once more."""
+
+
+@dataclass
+class Work:
+    """What a round was at a site, for the site's own eyes; nothing of it is sent.
+
+    Attributes:
+        loss: mean over the steps.
+        seconds: of training, of making the bank, and of all.
+    """
+
+    loss: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Site:
+    """Trains on the patches of one site, and says of them what the protocol names.
+
+    Args:
+        name: of the site.
+        source: of its views.
+        bench: the networks; several sites of one process share it.
+        folder: where the site keeps its own bank between rounds.
+        privacy: what is done to features before they leave.
+
+    Attributes:
+        last: what the last round was.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        bench: Bench,
+        folder: Path,
+        privacy: FeaturePrivacy | None = None,
+    ) -> None:
+        self.name, self.source, self.bench, self.folder = name, source, bench, folder
+        self.privacy = privacy or FeaturePrivacy()
+        self.seed = site_seed(bench.plan.seed, name)
+        self.last = Work()
+
+    def work(self, message: bytes) -> bytes:
+        """Do a round; gives the answer.
+
+        Raises:
+            ProtocolError: the order is not one that this site can follow.
+            NumericsError: the loss is not finite.
+        """
+        began = time.perf_counter()
+        order = Order.decode(message)
+        if Plan.of(order.plan) != self.bench.asked:
+            raise ProtocolError("the order is of another plan than this site began with")
+        self.bench.load(order.weights)
+        self.last = Work()
+        if isinstance(self.bench.method, Fcl):
+            own = self._recall(order) or self._timed_bank()
+            banks = [order.banks[site] for site in sorted(order.banks)]
+            self.bench.method.hold(own, banks, seed=self.seed)
+        self._train(order.round)
+        bank = self._timed_bank() if isinstance(self.bench.method, Fcl) else None
+        if bank is not None:
+            self._remember(order, bank)
+            bank = self.privacy.guard(bank, self._noise(order.round))
+        answer = Answer(
+            order.run, order.round, self.name, self.source.patches, self.bench.weights(), bank
+        ).encode()
+        self.last.seconds["all"] = time.perf_counter() - began
+        return answer
+
+    def _train(self, number: int) -> None:
+        """Do the local passes of a round; the optimiser begins anew (our choice)."""
+        began = time.perf_counter()
+        plan, source, method = self.bench.plan, self.source, self.bench.method.train()
+        settings, per_epoch = plan.training(source.batch), source.steps_per_epoch
+        optimizer = build_optimizer(method, settings)
+        per_round = plan.epochs * per_epoch
+        first, losses = number * per_round, []
+        with torch.random.fork_rng(_cuda(self.bench.device)):
+            for step, views in enumerate(source.steps(first, first + per_round), first):
+                clock = Clock(step, plan.rounds * per_round, step // per_epoch, settings.epochs)
+                torch.manual_seed(_draw(self.seed, STEP_STREAM, step))
+                set_learning_rate(optimizer, learning_rate(settings, step, per_epoch))
+                with torch.no_grad():
+                    prepared = method.begin_step([views], clock)
+                found = method(views, prepared, 0, clock)
+                found.loss.backward()
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                with torch.no_grad():
+                    method.end_step(prepared, clock)
+                losses.append(found.loss.detach())
+        self.last.loss = float(torch.stack(losses).mean())
+        if not torch.isfinite(torch.tensor(self.last.loss)):
+            raise NumericsError(
+                f"the loss of {self.name} is {self.last.loss} in round {number}; use a lower --lr"
+            )
+        self.last.seconds["training"] = time.perf_counter() - began
+
+    def _timed_bank(self) -> Bank:
+        began = time.perf_counter()
+        bank = make_bank(self.bench, self.source, self.seed)
+        spent = self.last.seconds.get("bank", 0.0)
+        self.last.seconds["bank"] = spent + time.perf_counter() - began
+        return bank
+
+    def _noise(self, number: int) -> torch.Generator:
+        """Give the stream of the noise.
+
+        With noise it is the system's, which nobody can repeat: who knows the seed of the run knows
+        noise that is drawn from it.
+        """
+        generator = torch.Generator()
+        if self.privacy.noise:
+            generator.seed()
+            return generator
+        return generator.manual_seed(_draw(self.seed, NOISE_STREAM, number))
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"bank-{number}.safetensors"
+
+    def _recall(self, order: Order) -> Bank | None:
+        """Give the bank of the round before, if this site took part in it."""
+        path = self._path(order.round - 1)
+        if not path.exists():
+            return None
+        try:
+            document, tensors = read_sealed(path)
+        except ProtocolError:
+            return None
+        if document.get("run") != order.run:
+            return None
+        return Bank(tensors["features"], tensors["partition"])
+
+    def _remember(self, order: Order, bank: Bank) -> None:
+        write_sealed(self._path(order.round), bank._asdict(), {"run": order.run})
+        for path in self.folder.glob("bank-*.safetensors"):
+            if not order.round - KEPT < int(path.stem.removeprefix("bank-")) <= order.round:
+                path.unlink()
+
+
+@torch.no_grad()
+def make_bank(bench: Bench, source: Source, seed: int) -> Bank:
+    """Compute a bank anew: the twin's features of plain images, in evaluation mode (our choice)."""
+    method = bench.method
+    if not isinstance(method, Fcl):
+        raise TypeError(f"{type(method).__name__} has no bank")
+    rng = epoch_generator(seed + (CHOICE_STREAM << 32), 0)
+    rows = balanced_rows(source.partition, method.settings.entries, rng)
+    method.eval()
+    found = [method.embed(images).cpu() for images in source.plain(rows)]
+    return Bank(torch.cat(found), torch.from_numpy(source.partition[rows]))
+
+
+def site_seed(seed: int, name: str) -> int:
+    """Give a site its own seed, by its name, so that it does not matter who else takes part."""
+    drawn = np.random.SeedSequence((seed, zlib.crc32(name.encode()))).generate_state(1, np.uint32)
+    return int(drawn[0])
+
+
+def _draw(seed: int, stream: int, number: int) -> int:
+    return int(epoch_generator(seed + (stream << 32), number).integers(2**63))
+
+
+def _cuda(device: torch.device) -> Sequence[torch.device]:
+    return [device] if device.type == "cuda" else []

@@ -1,0 +1,1 @@
+"""What the commands of federated training share."""
