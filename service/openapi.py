@@ -126,6 +126,7 @@ def _add_problems(operation: Document, path: str) -> None:
     common = [] if path in UNCOUNTED else [400, 429]
     common += [503] if "security" in operation else []
     common += [408, 413] if "requestBody" in operation else []
+    common += [414, 431] if "parameters" in operation else []
     if "422" in responses and MEDIA_TYPE not in responses["422"].get("content", {}):
         del responses["422"]
         common.append(422)

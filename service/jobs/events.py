@@ -30,12 +30,20 @@ LONGEST_S = 300.0
 """The stream then ends and the client comes again, with a token that still must be valid."""
 RETRY_MS = 2000
 
+EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["state", "progress", "log"]},
+        "data": {"type": "string", "description": "JSON: the job, its progress, or a line."},
+    },
+}
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events; the stream ends after the job has.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
+                "schema": EVENT,
                 "example": 'id: 1\nevent: log\ndata: {"number":1,"text":"begun"}\n\n',
             }
         },

@@ -187,7 +187,7 @@ def test_a_token_has_a_limit(settings: ServeConfig) -> None:
 
 def test_an_id_that_is_none_is_not_found(client: TestClient) -> None:
     for name in ("0", "a%00b", "x" * 500, "F" * 32):
-        assert client.get(f"{JOBS}/{name}").status_code == 404
+        assert client.get(f"{JOBS}/{name}").status_code in (400, 404)  # 400: NUL, no matter where
 
 
 def test_an_outcome_comes_with_the_end(client: TestClient, runner: Claims) -> None:
@@ -366,7 +366,7 @@ def test_nothing_else_can_be_downloaded(
         "%2fetc%2fpasswd",
         "reports/a.html%00",
     ):
-        assert client.get(f"{place}/{name}").status_code == 404, name
+        assert client.get(f"{place}/{name}").status_code in (400, 404), name
     (work / "reports/a.html").unlink()
     (work / "reports/a.html").symlink_to(work / "service.sqlite")
     assert client.get(place).json() == []
@@ -374,10 +374,12 @@ def test_nothing_else_can_be_downloaded(
 
 
 def test_what_lies_beside_an_archive_is_of_the_job_that_wrote_it(
-    client: TestClient, work: Path
+    client: TestClient, runner: Claims, work: Path
 ) -> None:
     job = submit(client, {"workflow": "report", "config": {"archive": "demo.zarr"}})
+    claim = claimed(runner)
     (work / "demo.zarr.report.html").write_text("<p>all</p>")
+    runner.end(claim, End("succeeded", None, 0, {}))
     place = f"{JOBS}/{job['id']}/files"
     assert "demo.zarr.report.html" in [file["path"] for file in client.get(place).json()]
     assert client.get(f"{place}/demo.zarr.report.html").text == "<p>all</p>"

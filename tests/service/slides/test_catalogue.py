@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from service.app import create_app
+from service.slides.inspection import Facts, inspect
+from service.slides.registering import INSPECTIONS
 from tests.service.conftest import Bearer, opened
 from tests.service.slides.conftest import register
 from tiling.store import Archive
@@ -266,3 +270,47 @@ def test_every_route_needs_its_scope(
     assert client.request(method, path).status_code == 401
     assert client.request(method, path, headers=wrong).status_code == 403
     assert client.request(method, path, headers=right).status_code not in (401, 403, 500)
+
+
+@pytest.mark.parametrize("damage", ["file", "key"])
+def test_a_damaged_archive_is_told_without_its_place(
+    client: TestClient, work: Path, damage: str
+) -> None:
+    folder = work / "demo.zarr" / PLANTED
+    if damage == "file":
+        shutil.rmtree(folder / "thumbnail")
+    else:
+        document = json.loads((folder / "zarr.json").read_text())
+        del document["attributes"]["microtome"]["bounds"]
+        (folder / "zarr.json").write_text(json.dumps(document))
+    rest = "/thumbnail" if damage == "file" else ""
+    answer = client.get(f"/api/v1/slides/{PLANTED}{rest}")
+    assert answer.status_code == 502, answer.text
+    assert "damaged" in answer.json()["detail"]
+    assert str(work) not in answer.text
+    assert listed(client) == [PLANTED]
+
+
+def test_a_third_slide_that_is_to_be_looked_at_has_to_come_again(
+    client: TestClient, slides_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting, start = threading.Event(), threading.Barrier(INSPECTIONS + 1)
+
+    def look(file: Path, mpp: float | None) -> Facts:
+        start.wait(20)
+        meeting.wait(20)
+        return inspect(file, mpp)
+
+    monkeypatch.setattr("service.slides.registering.inspect", look)
+    monkeypatch.setattr("service.slides.registering.WAIT_S", 0.01)
+    with ThreadPoolExecutor(INSPECTIONS) as threads:
+        ids = [f"slide-{number}" for number in range(INSPECTIONS)]
+        running = [threads.submit(register, client, "cmu.svs", id=one) for one in ids]
+        start.wait(20)
+        answer = client.post("/api/v1/slides", json={"path": "cmu.svs", "id": "more"})
+        meeting.set()
+        assert [one.result() for one in running] == ids
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    monkeypatch.undo()
+    register(client, "cmu.svs", id="more")

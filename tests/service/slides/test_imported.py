@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from tests.service.conftest import opened
-from tests.service.slides.conftest import decoded, psnr
+from tests.service.slides.conftest import Pixels, decoded, psnr
 from tests.tiling.importing.test_volumes import numbers, write
 from tiling.store import Archive
 from workflows import import_patches, import_volumes
@@ -50,7 +50,8 @@ KINDS = {"skin": import_skin, "plain": import_without_mpp, "volume": import_a_vo
 def test_an_imported_slide_is_listed_described_and_shown(work: Path, kind: str) -> None:
     place = work / "imported.zarr"
     KINDS[kind](place)
-    store = next(iter(Archive.open(str(place)).values()))
+    archive = Archive.open(str(place))
+    store = archive[next(iter(archive.slide_ids()))]
     # the sources lie under an allowed folder, and are no slides all the same
     with opened(create_app(ServeConfig(work=str(work), slides=str(SKIN), jobs=0))) as client:
         check(client, store.slide_id, store.thumbnail)
@@ -69,7 +70,7 @@ def test_an_imported_slide_is_listed_described_and_shown(work: Path, kind: str) 
         assert held["patch_size_px"] is None
 
 
-def check(client: TestClient, slide_id: str, thumbnail: np.ndarray) -> None:
+def check(client: TestClient, slide_id: str, thumbnail: Pixels) -> None:
     """It is in all lists, has no pixels, and its thumbnail is the archive's."""
     items = client.get("/api/v1/slides").json()["items"]
     assert {one["id"]: one["pixels"] for one in items}[slide_id] is False

@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from service.errors import BusyError
+from service.slides.regions import Asked, RegionTurns
 from tests.service.conftest import Bearer
 from tests.service.slides.conftest import Pixels, decoded, psnr, register
 from tiling.store import Archive
@@ -151,3 +153,28 @@ def test_reading_a_label_is_written_down(client: TestClient, bearer: Bearer) -> 
     assert [(one["caller"], one["subject"], one["detail"]) for one in found] == [
         ("doctor", "cmu", "label")
     ]
+
+
+def test_a_region_that_the_client_has_is_not_made_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(client, "cmu.svs")
+    query = "/api/v1/slides/cmu/region?x=0&y=0&width=9&height=9"
+    etag = client.get(query).headers["etag"]
+    monkeypatch.delattr("service.slides.routes.pictures.read_asked")  # whoever calls it fails
+    again = client.get(query, headers={"If-None-Match": etag})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["cache-control"] == "private, no-cache"
+
+
+def test_large_regions_wait_for_their_turn_and_small_ones_do_not() -> None:
+    turns = RegionTurns(at_once=2, wait_s=0.01)
+    small, large = (Asked(0, 0, side, 1024, None, None) for side in (1024, 1025))
+    reduced = Asked(0, 0, 9, 9, None, 8.0)  # few pixels, made of many
+    with turns.turn(large), turns.turn(reduced):
+        with pytest.raises(BusyError, match="large regions"), turns.turn(large):
+            pass
+        with turns.turn(small):
+            pass
+    with turns.turn(large), turns.turn(large):
+        pass

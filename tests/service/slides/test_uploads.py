@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import shutil
 import socket
 import threading
 import time
@@ -278,6 +279,22 @@ def test_larger_than_the_disk_is_refused(settings: ServeConfig, data: bytes) -> 
         answer = client.post("/api/v1/uploads", json=body)
         assert answer.status_code == 503
         assert "full" in answer.json()["detail"]
+
+
+def test_a_disk_that_fills_while_an_upload_comes_keeps_its_spare_room(
+    client: TestClient, work: Path, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = begin(client, data)
+    free = shutil.disk_usage(work).free
+    monkeypatch.setattr("service.slides.receiving.SPARE_BYTES", free + (1 << 40))
+    headers = {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    answer = client.patch(f"/api/v1/uploads/{upload}", content=data, headers=headers)
+    assert answer.status_code == 503
+    assert "full" in answer.json()["detail"]
+    assert client.get(f"/api/v1/uploads/{upload}").json()["offset"] == 0
+    monkeypatch.undo()
+    sent = client.patch(f"/api/v1/uploads/{upload}", content=data, headers=headers)
+    assert sent.status_code == 204
 
 
 def test_another_media_type_is_refused(client: TestClient, data: bytes) -> None:

@@ -48,7 +48,7 @@ def test_nul_is_no_error_of_the_service_on_any_database(on_postgres: TestClient)
         assert on_postgres.get(address).status_code == 400
     body = {"name": "a\0b", "scopes": ["read"]}
     assert on_postgres.post("/api/v1/tokens", json=body).status_code == 422
-    body = {"name": "a.svs", "size_bytes": 9, "id": "a\0b"}
-    assert on_postgres.post("/api/v1/uploads", json=body).status_code == 422
+    upload = {"name": "a.svs", "size_bytes": 9, "id": "a\0b"}
+    assert on_postgres.post("/api/v1/uploads", json=upload).status_code == 422
     order = {"workflow": "tile\0", "config": {}}
     assert on_postgres.post("/api/v1/jobs", json=order).status_code in (404, 422)

@@ -130,7 +130,8 @@ def write_naming(path: Path, root: str, named: str) -> str:
     """An OME-TIFF whose OME-XML has this text in its root, and this in its TiffData."""
     xml = (
         f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" {root}>'
-        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" SizeX="130" SizeY="100" '
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint8" '
+        'SizeX="130" SizeY="100" '
         'SizeC="3" SizeZ="1" SizeT="1"><Channel ID="Channel:0" SamplesPerPixel="3"/>'
         f'<TiffData IFD="0" PlaneCount="1">{named}</TiffData></Pixels></Image></OME>'
     )

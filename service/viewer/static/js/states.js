@@ -39,6 +39,9 @@ export function trouble(error, again) {
   );
 }
 
+/** @type {WeakMap<Element, object>} what was asked for last in each place */
+const latest = new WeakMap();
+
 /**
  * Fill a place with what a function brings; meanwhile and afterwards say how it goes.
  * @param {Element} place
@@ -46,12 +49,14 @@ export function trouble(error, again) {
  * @param {string} [what]
  */
 export async function fillLater(place, bring, what) {
+  const turn = {};
+  latest.set(place, turn);
   fill(place, loading(what));
   try {
     const brought = await bring();
-    fill(place, brought);
+    if (latest.get(place) === turn) fill(place, brought);
   } catch (error) {
-    if (isGone(error)) return;
+    if (isGone(error) || latest.get(place) !== turn) return;
     fill(place, trouble(error, () => fillLater(place, bring, what)));
     say('Something went wrong.');
   }
