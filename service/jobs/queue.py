@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, insert, select, text
+from sqlalchemy import Row, Table, bindparam, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -130,9 +130,9 @@ class Queue:
         with self._database.session() as session:
             return _visible(session, job_id, token_id)
 
-    def listing(self, wanted: Wanted) -> Sequence[Job]:
-        """List jobs, the newest first."""
-        query = select(Job).order_by(Job.number.desc()).limit(wanted.limit)
+    def listing(self, wanted: Wanted) -> Sequence[Row[Any]]:
+        """List jobs, the newest first: rows with what `Job` has, which cost less."""
+        query = select(*TABLE.columns).order_by(Job.number.desc()).limit(wanted.limit)
         if wanted.before is not None:
             query = query.where(Job.number < wanted.before)
         for column in ("token_id", "state", "workflow"):
@@ -140,7 +140,7 @@ class Queue:
             if value is not None:
                 query = query.where(getattr(Job, column) == value)
         with self._database.session() as session:
-            return session.scalars(query).all()
+            return session.execute(query).all()
 
     def cancel(self, job_id: str, token_id: int | None, who: str) -> Job:
         """Cancel a job: at once if it waits, else whoever runs it stops it soon.

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Row
+
 from service.auth.access import Caller
 from service.database import Database
-from service.errors import InvalidError, NotFoundError
+from service.errors import InvalidError, NotFoundError, TooManyError
 from service.jobs.log import read_lines
 from service.jobs.names import Names
 from service.jobs.offers import find_offer
@@ -61,11 +63,14 @@ class Jobs:
         offer = find_offer(order.workflow)
         config = check_config(offer, order.config)
         asked = Asked(_token(caller), caller.name, offer.name, config, order.priority, order.key)
-        known = self._queue.known(asked)  # whatever became of its places since
-        if known is not None:
+        try:
+            self._places.check(offer, config)
+            job, is_new = self._queue.submit(asked)
+        except (InvalidError, TooManyError):
+            known = self._queue.known(asked)  # what was taken once stays so, whatever is there now
+            if known is None:
+                raise
             return known, False
-        self._places.check(offer, config)
-        job, is_new = self._queue.submit(asked)
         self._wake()
         return job, is_new
 
@@ -85,7 +90,7 @@ class Jobs:
         workflow: str | None,
         before: int | None,
         limit: int,
-    ) -> list[Job]:
+    ) -> list[Row[Any]]:
         """List the jobs that the caller may see, the newest first.
 
         Raises:

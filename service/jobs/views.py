@@ -4,6 +4,7 @@ import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, StringConstraints
+from sqlalchemy import Row
 
 from service.jobs.tables import Job, JobLine, State
 
@@ -129,8 +130,8 @@ class WorkflowView(BaseModel, use_attribute_docstrings=True):
     """JSON schema of the config; a field that names a place has a `place`, its kind."""
 
 
-def job_view(job: Job) -> JobView:
-    """Show a job."""
+def job_view(job: Job | Row[Any]) -> JobView:
+    """Show a job, or a row of the table of jobs."""
     waits_again = job.state == "queued" and job.attempt > 0
     return JobView(
         id=job.id,

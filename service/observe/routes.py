@@ -1,5 +1,6 @@
 """What machines ask: is it alive, is it ready, which version, which numbers."""
 
+import functools
 import platform
 from importlib import metadata
 from typing import Annotated, Any, Literal
@@ -62,6 +63,12 @@ async def readyz(request: Request) -> Ready:
 @router.get("/version")
 async def version() -> Version:
     """Say which version this is."""
+    return _version()
+
+
+@functools.cache
+def _version() -> Version:
+    """Read what is installed once; it is looked for in every folder of packages."""
     return Version(version=metadata.version("microtome"), python=platform.python_version())
 
 
