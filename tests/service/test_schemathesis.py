@@ -89,11 +89,12 @@ def _new_token(work: Path) -> Key:
 @schema.hook
 def map_path_parameters(context: Any, path_parameters: dict[str, Any]) -> dict[str, Any]:
     """Half of the time ask for a job and an upload that are there."""
-    del context
+    ended = context.operation.path.endswith("/events")  # those of others go on for minutes
+    known = KNOWN | ({"job_id": KNOWN.get("ended", "x")} if ended else {})
     there = {
-        name: KNOWN[name]
+        name: known[name]
         for name, value in (path_parameters or {}).items()
-        if name in KNOWN and len(str(value)) % 2
+        if name in known and len(str(value)) % 2
     }
     return (path_parameters or {}) | there
 
@@ -106,6 +107,9 @@ def things(service: tuple[str, dict[str, str]]) -> None:
         made = client.post("/slides", json={"path": "cmu.svs", "id": SLIDE})
         assert made.status_code in (201, 409)
         KNOWN["job_id"] = client.post("/jobs", json=CUT).json()["id"]
+        if "ended" not in KNOWN:
+            KNOWN["ended"] = client.post("/jobs", json=CUT).json()["id"]
+            client.post(f"/jobs/{KNOWN['ended']}/cancel")
         begun = client.post("/uploads", json={"name": "a.svs", "size_bytes": 1000})
         KNOWN["upload_id"] = begun.json().get("id", "x")
 
