@@ -3,14 +3,13 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from importlib import metadata
-from pathlib import Path
 
 from fastapi import FastAPI
 
 from service.archives import Archives
 from service.auth import area as auth
 from service.content import area as content
-from service.database import Database, default_url
+from service.database import Database
 from service.jobs import area as jobs
 from service.observe import area as observe
 from service.openapi import install_openapi
@@ -21,6 +20,7 @@ from service.slides import area as slides
 from service.slides.gate import TileGate
 from service.viewer import area as viewer
 from service.wire.stack import install_stack
+from service.work import database_url, work_folder
 from workflows.serve import ServeConfig
 
 AREAS = (observe, auth, slides, content, jobs, viewer)
@@ -69,9 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _shared(app: FastAPI) -> Iterator[None]:
     """Open what all areas use: folder, database, archives."""
     settings: ServeConfig = app.state.settings
-    work = Path(settings.work).absolute()
-    work.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.database or default_url(work))
+    work, database = work_folder(settings), Database(database_url(settings))
     try:
         migrate(database)
         app.state.work, app.state.database = work, database
