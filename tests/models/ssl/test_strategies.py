@@ -91,7 +91,7 @@ def _slide(query: Entry, own: int, keys: list[Entry]) -> tuple[set[int], set[int
             _nsam(4, "any", 0.3),
         ),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_each_loss_equals_the_loop_in_the_papers_words(
     kind: type[MoCoV3], changes: dict[str, Any], roles: Roles
@@ -206,7 +206,7 @@ def test_metrics_say_what_was_selected() -> None:
 @pytest.mark.parametrize(
     ("changes", "slides"),
     [({"rule": "same_slide"}, [4] * 6), ({"positives": 5}, [0, 1, 2, 3, 4, 5])],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_where_no_query_has_a_negative_the_sampler_is_named(
     changes: dict[str, Any], slides: list[int]
