@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST_ARGS ?=
+# Two processes, with one thread of arithmetic each; whole files, as their fixtures are dear.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 PORT ?= 8000
 TESTED := $(VENV)/.dev,models,service,interop.stamp
 
@@ -62,7 +63,7 @@ $(CONSUMERS): $(TESTED)
 	@touch $@
 
 test: lint $(CONSUMERS)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev,models,service,interop,bench.stamp
 	$(BIN)/python -m tests.benchmarks

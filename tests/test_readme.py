@@ -142,21 +142,23 @@ def test_the_service_serves_and_gives_tokens(tmp_path: Path, cmu_slide: Path) ->
     serve, create = SERVING
     words = [sys.executable, "-m", "workflows.cli", *shlex.split(serve), "--port", "0"]
     with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as serving:
-        assert serving.stdout is not None
-        url = serving.stdout.readline().split()[-1]
-        body = {"path": cmu_slide.name}
-        assert httpx.post(f"{url}/api/v1/slides", json=body, timeout=60).status_code == 201
-        made = run(tmp_path, create)
-        assert made.returncode == 0, made.stderr
-        (token,) = re.findall(r"mt_\w+", made.stdout)
-        deadline = time.monotonic() + 30
-        while httpx.get(f"{url}/api/v1/slides").status_code != 401:  # the door is closed now
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        headers = {"Authorization": f"Bearer {token}"}
-        (found,) = httpx.get(f"{url}/api/v1/slides", headers=headers).json()["items"]
-        assert found["id"] == cmu_slide.stem
-        serving.terminate()
+        try:
+            assert serving.stdout is not None
+            url = serving.stdout.readline().split()[-1]
+            body = {"path": cmu_slide.name}
+            assert httpx.post(f"{url}/api/v1/slides", json=body, timeout=60).status_code == 201
+            made = run(tmp_path, create)
+            assert made.returncode == 0, made.stderr
+            (token,) = re.findall(r"mt_[\w-]+", made.stdout)
+            deadline = time.monotonic() + 30
+            while httpx.get(f"{url}/api/v1/slides").status_code != 401:  # the door is closed now
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            headers = {"Authorization": f"Bearer {token}"}
+            (found,) = httpx.get(f"{url}/api/v1/slides", headers=headers).json()["items"]
+            assert found["id"] == cmu_slide.stem
+        finally:
+            serving.terminate()
         assert serving.wait(60) == 0
 
 
