@@ -26,12 +26,13 @@ def replacing(target: Path) -> Iterator[Path]:
         mode = temporary.stat().st_mode  # safetensors' writer makes files for the owner alone
         yield temporary
         temporary.chmod(mode)
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(target)
-    _flush(target.parent)
+    flush(target.parent)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, last through a power failure."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,5 @@
 """Maps as the routes need them: found, opened, described, drawn."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,7 @@ from service.content.pictures import (
 from service.content.sending import tag
 from service.errors import InvalidError, NotFoundError
 from service.reading import reading
+from service.slides.ready import ReadyCache
 from tiling.maps import SlideMap
 from wsi.deepzoom import DeepZoom
 from wsi.geometry import Size
@@ -108,7 +106,7 @@ class Pictures:
 
     def __init__(self, files: MadeFiles) -> None:
         self._files = files
-        self._tiles = _Kept(TILES_BYTES)
+        self._tiles = ReadyCache[bytes](TILES_BYTES)
 
     def picture(self, shown: Shown, choice: Choice) -> Picture:
         """Choose what is shown.
@@ -151,7 +149,11 @@ class Pictures:
             NotFoundError: there is no such tile.
         """
         key = tag(shown.etag, choice.key, place)
-        return self._tiles.get(key, lambda: self._tile(shown, choice, place))
+        ready = self._tiles.get(key)
+        if ready is None:
+            ready = self._tile(shown, choice, place)
+            self._tiles.put(key, ready, len(ready))
+        return ready
 
     def _tile(self, shown: Shown, choice: Choice, place: tuple[int, int, int]) -> bytes:
         picture = self.picture(shown, choice)
@@ -177,24 +179,3 @@ class Pictures:
                     overview = self._files.get(key, ".levels", plane.write_overview)
                 parts.append(plane.part(overview, *part))
             return as_png(masked(parts, picture.hidden), picture.palette)
-
-
-class _Kept:
-    """The latest of what was made, up to so many bytes."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit, self._size, self._lock = limit_bytes, 0, threading.Lock()
-        self._known: OrderedDict[str, bytes] = OrderedDict()
-
-    def get(self, key: str, make: Callable[[], bytes]) -> bytes:
-        with self._lock:
-            if key in self._known:
-                self._known.move_to_end(key)
-                return self._known[key]
-        data = make()
-        with self._lock:
-            self._size += len(data) - len(self._known.pop(key, b""))
-            self._known[key] = data
-            while self._size > self._limit:
-                self._size -= len(self._known.popitem(last=False)[1])
-        return data

@@ -15,6 +15,8 @@ from fastapi import HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from service.etags import is_known
+
 BLOCK_BYTES = 1 << 20
 """What is read of a file at a time."""
 
@@ -80,8 +82,8 @@ def unchanged(request: Request, etag: str, modified: float | None = None) -> Res
     headers = {"ETag": f'"{etag}"', "Cache-Control": CACHED}
     known = request.headers.get("if-none-match")
     if known is not None:
-        tags = {one.strip().removeprefix("W/") for one in known.split(",")}
-        return Response(status_code=304, headers=headers) if {f'"{etag}"', "*"} & tags else None
+        same = is_known(known, f'"{etag}"')
+        return Response(status_code=304, headers=headers) if same else None
     since = _seconds(request.headers.get("if-modified-since"))
     if since is None or modified is None or int(modified) > since:
         return None

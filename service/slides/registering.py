@@ -1,6 +1,5 @@
 """How a file becomes a slide of the service, by path or by upload, and stops being one."""
 
-import os
 import shutil
 import threading
 import uuid
@@ -11,6 +10,7 @@ from pathlib import Path
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from models.files import flush
 from service.database import Database, now
 from service.errors import BusyError, InvalidError, NotFoundError, StateError, UnavailableError
 from service.slides.catalogue import Catalogue
@@ -105,7 +105,7 @@ class Registrar:
         row = _row(wish, facts, wish.path, is_upload=False)
         with self._database.writing() as session:
             session.add(row)
-            _flush(session, wish.id)
+            _flush_row(session, wish.id)
         return row
 
     def place(self, file: Path, wish: Wish) -> SlideRow:
@@ -126,7 +126,7 @@ class Registrar:
         row = _row(wish, facts, f"{wish.id}/{file.name}", is_upload=True)
         with self._database.writing() as session:
             session.add(row)
-            _flush(session, wish.id)  # from here on nobody else can take this ID
+            _flush_row(session, wish.id)  # from here on nobody else can take this ID
             self._move(file, wish.id)
         return row
 
@@ -193,10 +193,10 @@ class Registrar:
         try:
             arriving.mkdir(parents=True)
             file.rename(arriving / file.name)
-            sync_folder(arriving)
+            flush(arriving)
             left_over = set_aside(uploads / slide_id)  # by a process that was killed here
             arriving.rename(uploads / slide_id)
-            sync_folder(uploads)
+            flush(uploads)
         except OSError as err:
             if (arriving / file.name).exists():
                 (arriving / file.name).rename(file)
@@ -216,15 +216,6 @@ def set_aside(folder: Path) -> Path | None:
     return aside
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder last through a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _row(wish: Wish, facts: Facts, path: str, *, is_upload: bool) -> SlideRow:
     return SlideRow(
         id=wish.id,
@@ -237,7 +228,7 @@ def _row(wish: Wish, facts: Facts, path: str, *, is_upload: bool) -> SlideRow:
     )
 
 
-def _flush(session: Session, slide_id: str) -> None:
+def _flush_row(session: Session, slide_id: str) -> None:
     try:
         session.flush()
     except IntegrityError as err:

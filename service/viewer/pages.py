@@ -6,6 +6,7 @@ They hold no data and ask for no token; what they show comes from the API, which
 from fastapi import APIRouter, Request, Response
 
 from service.errors import NotFoundError
+from service.etags import is_known
 from service.viewer.files import ViewerFile
 from service.wire.compression import takes_gzip
 
@@ -68,16 +69,10 @@ def _answer(request: Request, path: str) -> Response:
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",  # an address names a slide
     }
-    if _is_known(request.headers.get("If-None-Match", ""), file.etag):
+    if is_known(request.headers.get("If-None-Match"), file.etag):
         return Response(status_code=304, headers=headers)
     content = file.content
     if file.zipped is not None and takes_gzip(request.headers.get("Accept-Encoding", "")):
         content = file.zipped
         headers |= {"Content-Encoding": "gzip", "ETag": f"W/{file.etag}"}
     return Response(content, headers=headers, media_type=file.media_type)
-
-
-def _is_known(tags: str, etag: str) -> bool:
-    """Whether `If-None-Match` names this version; compared weakly, as for a GET."""
-    known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
-    return etag in known or "*" in known

@@ -12,7 +12,7 @@ from service.auth.access import Administrator, Caller, Reader, Submitter
 from service.errors import InvalidError, TooLargeError
 from service.pages import Cursor, Limit, Page, from_cursor, to_cursor
 from service.problems import problems
-from service.slides.caching import is_known
+from service.slides.caching import has_already
 from service.slides.describing import (
     describe,
     details_of_archive,
@@ -103,7 +103,7 @@ def get_slide(
     if "phi" in caller.scopes:
         request.app.state.audit.note(request, caller, "slide.details", slide_id)
     etag = tag_of_details(details)
-    if is_known(request, etag):
+    if has_already(request, etag):
         raise HTTPException(304, headers={"ETag": etag})
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = "private, max-age=0"

@@ -9,7 +9,7 @@ from service.auth.access import Identified, Reader
 from service.errors import NotFoundError, TooLargeError
 from service.problems import problems
 from service.reading import reading
-from service.slides.caching import answer, is_known, tag_of
+from service.slides.caching import answer, has_already, tag_of
 from service.slides.limits import ASSOCIATED_PX, associated_area
 from service.slides.models import Associated, RegionQuery
 from service.slides.pixels import pixels_of, translated
@@ -84,7 +84,7 @@ def get_slide_region(
     with translated(slide_id):
         etag = tag_of(source, stamp_of(source), asked, kind)
         body = b""
-        if not is_known(request, etag):
+        if not has_already(request, etag):
             with slides.turns.turn(asked), slides.pool.borrow(source) as slide:
                 body = encode(read_asked(slide, asked), kind)
     return answer(request, body, PNG if kind == "png" else JPEG, etag)
