@@ -1,5 +1,6 @@
 """Fixtures for every test: the bundled slide, and the folder of further real slides."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -10,6 +11,14 @@ settings.register_profile("repeatable", derandomize=True)  # the same examples i
 settings.load_profile("repeatable")
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def audible() -> None:
+    """Let pytest hear of warnings again: a quiet command, or a cluster, may have turned them down."""
+    logging.getLogger().setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """One archive and one Dask cluster for all tests of workflows: starting them is what takes time."""
 
 import json
-import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,13 +29,6 @@ class Ran:
 
 
 Microtome = Callable[..., Ran]
-
-
-@pytest.fixture(autouse=True)
-def audible() -> None:
-    """Let pytest hear of warnings again: starting a cluster may turn its handlers down."""
-    for handler in logging.getLogger().handlers:
-        handler.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

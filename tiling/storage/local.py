@@ -18,7 +18,7 @@ from tiling.storage.base import SCRATCH, Storage
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Name of a file that is being written; it is renamed when it is whole."""
 
-ATTEMPTS = 5
+ATTEMPTS = 100
 """Times a file is begun before a folder that keeps vanishing is an error."""
 
 Data = TypeVar("Data")

@@ -30,7 +30,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop runs in this thread for as long as it is open
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as tools:
         yield from _launched(tools, chromium)

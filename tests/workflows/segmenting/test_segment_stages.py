@@ -78,7 +78,8 @@ def test_the_best_epoch_is_kept_when_asked(
         return make_cam_masks(TissueModel(network, model.card), pixels)
 
     judge = Judge(learned, predict, tmp_path, keeps=False)
-    assert judge.score(model.network) == pytest.approx(document["best"]["miou"])
+    # with other threads or instructions a few pixels at the threshold may fall either way
+    assert judge.score(model.network) == pytest.approx(document["best"]["miou"], abs=0.005)
     assert not (tmp_path / "run" / "best.safetensors").exists()
 
 
