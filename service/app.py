@@ -5,6 +5,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from importlib import metadata
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from service.archives import Archives
 from service.auth import area as auth
@@ -62,6 +63,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         stack.enter_context(_shared(app))
         for area in AREAS:
             stack.enter_context(area.opened(app))
+        # the first use of a thread loads much, which no client should wait for
+        await run_in_threadpool(app.state.tokens.known.ask_open)
         yield
 
 

@@ -166,7 +166,9 @@ def _fit(
     seed = site_seed(settings.seed, site)
     order = _annotated(slices)
     device = next(unet.parameters()).device
-    optimizer = torch.optim.Adam(unet.parameters(), settings.lr, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.Adam(
+        unet.parameters(), settings.lr, weight_decay=settings.weight_decay, fused=True
+    )
     unet.train()
     for step in steps:
         for group in optimizer.param_groups:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Row, Table, bindparam, func, insert, select, text
+from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from service.auth.audit import Note
 from service.database import Database, now
 from service.errors import NotFoundError, StateError, TooManyError
 from service.jobs.log import STATE, add_lines
@@ -19,7 +20,7 @@ from service.jobs.tables import ENDED, UNDER_WAY, Job, JobOutcome, State
 LIMIT_LOCK = 0x6A6F_6273
 """First number of the lock under which PostgreSQL counts the jobs of a token."""
 TABLE = cast("Table", Job.__table__)
-INSERT = insert(TABLE).returning(TABLE.c.number)  # made once, as is the next: every job needs them
+INSERT = insert(TABLE).returning(*TABLE.columns)  # made once, as is the next: every job needs them
 COUNT = select(func.count()).where(
     TABLE.c.token_id == bindparam("token"), TABLE.c.state.in_(UNDER_WAY)
 )
@@ -102,18 +103,23 @@ class Queue:
             )
         return known
 
-    def submit(self, asked: Asked) -> tuple[Job, bool]:
+    def submit(self, asked: Asked, note: Note | None = None) -> tuple[Job | Row[Any], bool]:
         """Add a job, or find the one that was asked for with the same key; says if it is new.
+
+        Args:
+            asked: what a client asks for.
+            note: takes note of a new job, in the same transaction.
 
         Raises:
             StateError: the key was used for another job.
             TooManyError: the token has too many jobs.
         """
-        job = _new(asked)
         try:
-            with self._database.writing() as session:
-                self._make_room(session, asked.token_id)
-                job.number = session.execute(INSERT, _columns(job)).scalar_one()
+            with self._database.inserting() as connection:
+                self._make_room(connection, asked.token_id)
+                job = connection.execute(INSERT, _row(asked)).one()
+                if note is not None:
+                    note(connection, job.id, job.workflow)
         except IntegrityError:  # the same key was used before, or at the same moment
             known = self.known(asked)
             if known is None:
@@ -183,11 +189,11 @@ class Queue:
             found = {row[0]: row[1] for row in session.execute(counts)}
         return {state: found.get(state, 0) for state in (*UNDER_WAY, *ENDED)}
 
-    def _make_room(self, session: Session, token_id: int) -> None:
+    def _make_room(self, connection: Connection, token_id: int) -> None:
         if not self._database.is_sqlite:  # else two that count at once would both find room
             lock = text("SELECT pg_advisory_xact_lock(:kind, :token)")
-            session.execute(lock, {"kind": LIMIT_LOCK, "token": token_id})
-        if (session.scalar(COUNT, {"token": token_id}) or 0) >= self._per_token:
+            connection.execute(lock, {"kind": LIMIT_LOCK, "token": token_id})
+        if (connection.scalar(COUNT, {"token": token_id}) or 0) >= self._per_token:
             raise TooManyError(
                 f"{self._per_token} jobs of this token are waiting or running, which is its limit",
                 AGAIN_S,
@@ -197,31 +203,27 @@ class Queue:
 _ENDED = {"succeeded": "succeeded", "failed": "failed", "cancelled": "was cancelled"}
 
 
-def _new(asked: Asked) -> Job:
-    made = now()
-    return Job(
-        id=uuid.uuid4().hex,
-        token_id=asked.token_id,
-        submitted_by=asked.name[:100],
-        key=asked.key,
-        digest=asked.digest,
-        workflow=asked.workflow,
-        config=dict(asked.config),
-        rank=-asked.priority,
-        state="queued",
-        created=made,
-        not_before=made,
-        attempt=0,
-        losses=0,
-        cancel=False,
-        lines=0,
-        has_outcome=False,
-    )
-
-
-def _columns(job: Job) -> dict[str, Any]:
+def _row(asked: Asked) -> dict[str, Any]:
     """Give what one INSERT writes; a session would make more of it."""
-    return {one.name: getattr(job, one.name) for one in TABLE.columns if one.name != "number"}
+    made = now()
+    return {
+        "id": uuid.uuid4().hex,
+        "token_id": asked.token_id,
+        "submitted_by": asked.name[:100],
+        "key": asked.key,
+        "digest": asked.digest,
+        "workflow": asked.workflow,
+        "config": dict(asked.config),
+        "rank": -asked.priority,
+        "state": "queued",
+        "created": made,
+        "not_before": made,
+        "attempt": 0,
+        "losses": 0,
+        "cancel": False,
+        "lines": 0,
+        "has_outcome": False,
+    }
 
 
 def _visible(session: Session, job_id: str, token_id: int | None, *, lock: bool = False) -> Job:

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 
 from service.auth.access import Reader, Submitter
+from service.auth.audit import make_note
 from service.jobs.service import Jobs, Order
 from service.jobs.tables import State
 from service.jobs.views import EXAMPLE, JobView, Lines, OutcomeView, Submission, job_view, line_view
@@ -55,9 +56,7 @@ def submit_job(
 ) -> JobView:
     """Submit a job; `Location` says where to look at it."""
     order = Order(submission.workflow, submission.config, submission.priority, key)
-    job, is_new = jobs_of(request).submit(caller, order)
-    if is_new:
-        request.app.state.audit.note(request, caller, "job.submit", job.id, job.workflow)
+    job = jobs_of(request).submit(caller, order, make_note(request, caller, "job.submit"))
     response.headers["Location"] = f"{router.prefix}/{job.id}"
     return job_view(job)
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from service.auth.access import Caller
+from service.auth.audit import Note
 from service.database import Database
 from service.errors import InvalidError, NotFoundError, TooManyError
 from service.jobs.log import read_lines
@@ -51,8 +52,8 @@ class Jobs:
         self._database, self._queue, self._places = database, queue, places
         self._wake = wake
 
-    def submit(self, caller: Caller, order: Order) -> tuple[Job, bool]:
-        """Check an order and add its job; says if it is new.
+    def submit(self, caller: Caller, order: Order, note: Note) -> Job | Row[Any]:
+        """Check an order and add its job, or find the one of the same key.
 
         Raises:
             InvalidError: no such workflow, or a place that is not there.
@@ -65,14 +66,14 @@ class Jobs:
         asked = Asked(_token(caller), caller.name, offer.name, config, order.priority, order.key)
         try:
             self._places.check(offer, config)
-            job, is_new = self._queue.submit(asked)
+            job, _ = self._queue.submit(asked, note)
         except (InvalidError, TooManyError):
             known = self._queue.known(asked)  # what was taken once stays so, whatever is there now
             if known is None:
                 raise
-            return known, False
+            return known
         self._wake()
-        return job, is_new
+        return job
 
     def find(self, caller: Caller, job_id: str) -> Job:
         """Find a job that the caller may see: its own, or any for an administrator.

@@ -57,6 +57,15 @@ def test_one_key_at_the_same_moment_makes_one_job(queue: Queue) -> None:
     assert [is_new for _, is_new in found].count(True) == 1
 
 
+def test_a_job_that_cannot_be_noted_is_not_taken(queue: Queue) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        queue.submit(ask(), full)
+    assert queue.depth()["queued"] == 0
+
+
 def test_a_token_has_a_limit_that_no_race_passes(database: Database) -> None:
     queue = Queue(database, per_token=5)
 
