@@ -7,15 +7,18 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.app import create_app
+from service.archives import Archives
 from service.auth.origins import is_loopback
 from service.auth.store import any_token
 from service.database import Database
+from service.errors import InvalidError
 from service.observe.logs import configure_logs
 from service.schema import migrate
 from service.wire.protocol import PatientProtocol
-from service.work import database_url
+from service.work import database_url, work_folder
 from workflows.errors import UsageError
 from workflows.serve import ServeConfig
 
@@ -30,10 +33,10 @@ def serve(settings: ServeConfig) -> str:
     """Serve until a signal; gives the address.
 
     Raises:
-        UsageError: the address cannot be had, or is public while no token exists.
+        UsageError: the address cannot be had, or is public while no token exists; the database or
+            the archives cannot be used.
     """
-    if not is_loopback(settings.host):
-        _require_token(settings)
+    _require_usable(settings)
     with _bound(settings.host, settings.port) as listening:
         url = _url(settings.host, listening.getsockname()[1])
         configure_logs(settings.log_format)
@@ -71,16 +74,31 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _require_token(settings: ServeConfig) -> None:
+def _require_usable(settings: ServeConfig) -> None:
+    """Say in a sentence what would otherwise be said by a traceback once the server starts."""
+    try:
+        Archives(work_folder(settings), settings.archives)
+        has_token = _has_token(settings)
+    except InvalidError as err:
+        raise UsageError(f"--archives: {err}") from err
+    except OSError as err:
+        raise UsageError(f"--work {settings.work}: {err.strerror or err}") from err
+    except (SQLAlchemyError, ImportError) as err:  # ImportError: its driver is not installed
+        why = str(getattr(err, "orig", None) or err).strip().splitlines()[0]
+        raise UsageError(f"the database cannot be used: {why}") from err
+    if not has_token and not is_loopback(settings.host):
+        raise UsageError(
+            f"--host {settings.host} is reached from elsewhere, and there is no token yet;"
+            " make one with `microtome token create`"
+        )
+
+
+def _has_token(settings: ServeConfig) -> bool:
     database = Database(database_url(settings))
     try:
         migrate(database)
         with database.session() as session:
-            if not any_token(session):
-                raise UsageError(
-                    f"--host {settings.host} is reached from elsewhere, and there is no token yet;"
-                    " make one with `microtome token create`"
-                )
+            return any_token(session)
     finally:
         database.close()
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(autouse=True)
 def audible() -> None:
-    """Let pytest hear of warnings again: a quiet command, or a cluster, may have turned them down."""
+    """Let pytest hear of warnings again: a quiet command or a cluster may have turned them down."""
     logging.getLogger().setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.setLevel(logging.NOTSET)

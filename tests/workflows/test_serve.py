@@ -62,6 +62,32 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(microtome: Microtome, tmp_
     assert "cannot listen on 127.0.0.1, port" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--database", "postgresql+psycopg://u:secret@127.0.0.1:1/x"], "Connection refused"),
+        (["--database", "sqlite:////nowhere/x.sqlite"], "unable to open database file"),
+        (["--database", "nonsense"], "the database cannot be used"),
+        (["--archives", "a/x.zarr", "--archives", "b/x.zarr"], "have the name 'x.zarr'"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_sentence(
+    microtome: Microtome, tmp_path: Path, words: list[str], told: str
+) -> None:
+    ran = microtome("serve", "--work", tmp_path, "--port", 0, *words)
+    assert ran.code == 2
+    assert told in ran.err
+    assert "secret" not in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_told(microtome: Microtome, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ran = microtome("serve", "--work", tmp_path / "file" / "work", "--port", 0)
+    assert ran.code == 2
+    assert "Not a directory" in ran.err
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_listens_and_stops_cleanly(tmp_path: Path, how: signal.Signals) -> None:
     log = tmp_path / "log"
