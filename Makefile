@@ -46,7 +46,8 @@ serve-demo: stop-demo
 	@echo "make stop-demo ends it"
 
 stop-demo:
-	@test ! -f demo/serving.pid || ! kill $$(cat demo/serving.pid) 2>/dev/null || sleep 1
+	@test ! -f demo/serving.pid || ! kill $$(cat demo/serving.pid) 2>/dev/null || \
+		for _ in $$(seq 100); do kill -0 $$(cat demo/serving.pid) 2>/dev/null || break; sleep 0.2; done
 	@rm -f demo/serving.pid
 
 lint: $(TESTED)
@@ -62,8 +63,22 @@ $(CONSUMERS): $(TESTED)
 	$(BIN)/python -m pip install --quiet --no-deps --target $@ $(subst -,==,$(notdir $@))
 	@touch $@
 
-test: lint $(CONSUMERS)
+# What needs Flower, and the routes of the service on those versions.
+WITH_FLOWER := tests/workflows/federating/test_apps.py tests/workflows/federating/test_flower.py tests/service/test_routes.py \
+	-W ignore::DeprecationWarning
+
+# Flower asks for older versions of what the service is built on: an environment that has these, and all else from ours.
+FLOWER := $(VENV)/flower
+SITE := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+$(FLOWER)/.stamp: $(TESTED)
+	@$(BIN)/python -m venv $(FLOWER)
+	@$(BIN)/python $(SITE) >"$$($(FLOWER)/bin/python $(SITE))/ours.pth"
+	$(FLOWER)/bin/python -m pip install --quiet --editable ".[federated]"
+	@touch $@
+
+test: lint $(CONSUMERS) $(FLOWER)/.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(FLOWER)/bin/python -m pytest $(PYTEST_ARGS) $(WITH_FLOWER)
 
 bench: $(VENV)/.dev,models,service,interop,bench.stamp
 	$(BIN)/python -m tests.benchmarks

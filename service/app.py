@@ -44,6 +44,7 @@ def create_app(settings: ServeConfig | None = None) -> FastAPI:
         docs_url=None,  # the viewer serves them, from this machine
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
+        redirect_slashes=False,
         generate_unique_id_function=lambda route: str(route.name),
     )
     app.state.settings = settings or read_settings()

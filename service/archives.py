@@ -1,6 +1,7 @@
 """The archives of the service by name: those in its folder, and those that the settings name."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +11,8 @@ from service.reading import reading
 from tiling.errors import CorruptStoreError, StoreError
 from tiling.slide_ids import safe_slide_id
 from tiling.store import Archive, PatchStore
+
+log = logging.getLogger(__name__)
 
 FOLDER = "archives"
 """In the service's folder; jobs write new archives there."""
@@ -28,6 +31,29 @@ class Held:
     archive: str
     store: PatchStore
     contents: Contents
+
+
+@dataclass(frozen=True)
+class Found:
+    """One slide in all archives.
+
+    Attributes:
+        held: where it can be read.
+        unread: archives where it cannot, and why.
+    """
+
+    held: tuple[Held, ...]
+    unread: Mapping[str, Exception]
+
+    def require_one(self) -> None:
+        """Refuse where every copy is damaged or away.
+
+        Raises:
+            CorruptStoreError: the first copy is damaged.
+            UnavailableError: the first copy cannot be read now.
+        """
+        if not self.held and self.unread:
+            raise next(iter(self.unread.values()))
 
 
 class Archives:
@@ -85,29 +111,50 @@ class Archives:
         """IDs of the committed slides of every archive."""
         return {name: self._listings.slide_ids(place) for name, place in self.locations().items()}
 
+    def look(self, slide_id: str) -> "Found":
+        """Look for a slide in every archive; one copy that is damaged hides no other one."""
+        held, unread = [], {}
+        for name, place in self.locations().items():
+            try:
+                one = self._held(slide_id, name, place)
+            except (CorruptStoreError, UnavailableError) as err:
+                log.warning("%s", err)
+                unread[name] = err
+            else:
+                held += [] if one is None else [one]
+        return Found(tuple(held), unread)
+
     def holding(self, slide_id: str, archive: str | None = None) -> Iterator[Held]:
         """Give the slide in every archive that has it, or in the one asked for.
 
         Raises:
             NotFoundError: there is no such archive.
-            CorruptStoreError: the slide is there, and damaged.
+            CorruptStoreError: the slide is there, and damaged wherever it is.
             UnavailableError: the storage does not answer.
         """
-        locations = self.locations()
-        if archive is not None:
-            locations = {archive: self.location(archive)}
-        for name, place in locations.items() if safe_slide_id(slide_id) == slide_id else ():
-            try:
-                store = self._listings.store(place, slide_id)
-            except CorruptStoreError as err:
-                raise CorruptStoreError(f"{slide_id} is damaged in the archive {name}") from err
-            except StoreError:  # it does not hold this slide
-                continue
-            except OSError as err:
-                raise UnavailableError(f"{slide_id} in {name} cannot be read now") from err
-            with reading(f"{slide_id} in {name}"):
-                contents = self._listings.contents(place, store)
-            yield Held(name, store, contents)
+        if archive is None:
+            found = self.look(slide_id)
+            found.require_one()
+            yield from found.held
+            return
+        one = self._held(slide_id, archive, self.location(archive))
+        if one is not None:
+            yield one
+
+    def _held(self, slide_id: str, name: str, place: str) -> Held | None:
+        if safe_slide_id(slide_id) != slide_id:
+            return None
+        try:
+            store = self._listings.store(place, slide_id)
+        except CorruptStoreError as err:
+            raise CorruptStoreError(f"{slide_id} is damaged in the archive {name}") from err
+        except StoreError:  # it does not hold this slide
+            return None
+        except OSError as err:
+            raise UnavailableError(f"{slide_id} in {name} cannot be read now") from err
+        with reading(f"{slide_id} in {name}"):
+            contents = self._listings.contents(place, store)
+        return Held(name, store, contents)
 
 
 def _place(location: str) -> str:

@@ -52,6 +52,8 @@ STATUS: dict[type[Exception], int] = {
     StoreError: 503,
 }
 """502: what is stored behind this service is damaged. A class stands for those derived from it."""
+FULL = ("disk is full", "No space left", "could not extend file")
+"""In what SQLite and PostgreSQL say where there is no room."""
 WITHOUT_BODY = (204, 304)
 """Statuses that HTTP lets have no body; 304 says that the client has the newest version."""
 
@@ -123,7 +125,8 @@ def _sentence(err: Exception) -> str:
     if isinstance(err, DataError):
         return "a value of the request is none that the database can hold"
     if isinstance(err, SQLAlchemyError):
-        return "the database does not answer"
+        is_full = any(sign in str(err.args[:1]) for sign in FULL)
+        return "the disk of the service is full" if is_full else "the database does not answer"
     if type(err) is StoreError:  # the archives' own words say where they lie
         return "an archive cannot be read now"
     return str(err)

@@ -3,6 +3,7 @@
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -76,6 +77,8 @@ class _Server(uvicorn.Server):
 
 def _require_usable(settings: ServeConfig) -> None:
     """Say in a sentence what would otherwise be said by a traceback once the server starts."""
+    if settings.slides is not None and not Path(settings.slides).is_dir():
+        raise UsageError(f"--slides {settings.slides}: there is no such folder")
     try:
         Archives(work_folder(settings), settings.archives)
         has_token = _has_token(settings)

@@ -4,7 +4,6 @@ An array that is added to a committed slide is committed as slides are: its shar
 `zarr.json` last. What made the rows is in the array's attributes. Knows neither encoders nor torch.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -171,7 +170,7 @@ class Embeddings:
 
     def _document(self, store: PatchStore) -> dict[str, Any]:
         try:
-            parsed: dict[str, Any] = json.loads(self._storage.read(f"{self._key}/{DOCUMENT}"))
+            parsed: dict[str, Any] = zarrjson.loads(self._storage.read(f"{self._key}/{DOCUMENT}"))
         except FileNotFoundError as err:
             known = ", ".join(embedding_ids(store)) or "none"
             raise StoreError(

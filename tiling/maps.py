@@ -5,7 +5,6 @@ A map that is added to a committed slide is committed as slides are: its arrays 
 """
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -206,7 +205,7 @@ class SlideMap:
         self._storage: Storage = store.storage
         self._key = map_key(store.slide_id, name)
         try:
-            document = json.loads(self._storage.read(f"{self._key}/{DOCUMENT}"))
+            document = zarrjson.loads(self._storage.read(f"{self._key}/{DOCUMENT}"))
             self.attributes: dict[str, Any] = document["attributes"]["microtome"]
         except FileNotFoundError as err:
             known = ", ".join(map_names(store)) or "none"
@@ -226,7 +225,7 @@ class SlideMap:
             raise StoreError(f"the map {self.name!r} has no array {array!r}; there are: {known}")
         key = f"{self._key}/{array}/{DOCUMENT}"
         try:
-            return MapLayout.of(json.loads(self._storage.read(key)))
+            return MapLayout.of(zarrjson.loads(self._storage.read(key)))
         except (ValueError, KeyError, TypeError, LookupError) as err:
             raise CorruptStoreError(f"{key} is damaged: {err}") from err
 

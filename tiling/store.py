@@ -4,7 +4,6 @@ Layout and attributes are those of the design; the docstrings here name the part
 imports zarr-python: what is written is plain Zarr 3, which a test reads with it.
 """
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,7 +98,7 @@ def sealed(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def sealed_array(document: bytes) -> bytes:
     """Add an attribute `checksum` to an array's `zarr.json`: the crc32c of it without that."""
-    parsed = json.loads(document)
+    parsed = zarrjson.loads(document)
     parsed["attributes"]["checksum"] = crc32c([document])
     return zarrjson.dumps(parsed)
 
@@ -127,8 +126,7 @@ class PatchStore:
 
     def document(self, array: str) -> dict[str, Any]:
         """Read the `zarr.json` of an array."""
-        parsed: dict[str, Any] = json.loads(self.read(f"{array}/{DOCUMENT}"))
-        return parsed
+        return zarrjson.loads(self.read(f"{array}/{DOCUMENT}"))
 
     def read(self, key: str) -> bytes:
         """Read an object of this slide."""
@@ -184,7 +182,7 @@ def _undo(codec: dict[str, Any], data: bytes) -> bytes:
 
 def _read_attributes(storage: Storage, slide_id: str) -> dict[str, Any]:
     try:
-        document = json.loads(storage.read(f"{slide_id}/{DOCUMENT}"))
+        document = zarrjson.loads(storage.read(f"{slide_id}/{DOCUMENT}"))
         attributes: dict[str, Any] = document["attributes"]["microtome"]
     except FileNotFoundError as err:
         raise StoreError(f"{storage.root} holds no committed slide {slide_id!r}") from err
@@ -208,14 +206,14 @@ class Archive:
         """
         storage = open_storage(location)
         try:
-            document = json.loads(storage.read(DOCUMENT))
+            document = zarrjson.loads(storage.read(DOCUMENT))
+            found = document.get("attributes", {}).get("microtome", {}).get("format")
         except FileNotFoundError as err:
             raise StoreError(f"no archive at {location}") from err
         except NotADirectoryError as err:
             raise StoreError(f"{location} is a file, and no archive") from err
-        except (OSError, ValueError) as err:
+        except (OSError, ValueError, AttributeError) as err:
             raise StoreError(f"cannot read the archive at {location}: {err}") from err
-        found = document.get("attributes", {}).get("microtome", {}).get("format")
         if found != FORMAT:
             raise StoreError(
                 f"{location} is no archive of format {FORMAT}, its format is {found!r}"

@@ -35,6 +35,21 @@ def dumps(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
+def loads(data: bytes) -> Json:
+    """Read a document.
+
+    Raises:
+        ValueError: it is no JSON, or no object.
+    """
+    try:
+        found = json.loads(data)
+    except RecursionError as err:
+        raise ValueError("it is nested too deeply") from err
+    if isinstance(found, dict):
+        return found
+    raise ValueError(f"it is no object: {data[:20]!r}")
+
+
 def group_document(attributes: Mapping[str, Any]) -> bytes:
     """Give the `zarr.json` of a group."""
     return dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes})

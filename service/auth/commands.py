@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,7 +26,7 @@ def create(
     Raises:
         UsageError: the database cannot be used.
     """
-    with _database(settings) as database:
+    with _database(settings, make=True) as database:
         token, key = create_token(database, name, scopes, days)
     return {"token": str(key), "about": _document(token)}
 
@@ -51,8 +52,10 @@ def revoke(settings: ServeConfig, token_id: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _database(settings: ServeConfig) -> Iterator[Database]:
+def _database(settings: ServeConfig, *, make: bool = False) -> Iterator[Database]:
     try:
+        if not make and settings.database is None and not Path(settings.work).is_dir():
+            raise UsageError(f"--work {settings.work}: there is no such folder")
         database = Database(database_url(settings))
         try:
             migrate(database)

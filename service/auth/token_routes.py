@@ -31,7 +31,9 @@ def tokens(
 
 @router.post("", status_code=201, responses=problems(401, 403, 422))
 def make_token(body: NewToken, request: Request, caller: Administrator) -> MadeToken:
-    """Make a token; the answer is the only place where its secret ever is."""
+    """Make a token, whose secret is in this answer alone; only who has `phi` may give it."""
+    if "phi" in body.scopes:
+        caller.require("phi")
     state = request.app.state
     token, key = create_token(state.database, body.name, body.scopes, body.days)
     known: Tokens = state.tokens

@@ -120,8 +120,9 @@ class Neighbours:
         corners: dict[str, NDArray[np.int32]] = {}
         for slide in dict.fromkeys(slide for slide, _ in places):
             with suppress(TilingError, OSError, ValueError):  # taken away meanwhile
-                stores[slide] = next(self._archives.holding(slide, archive)).store
-                corners[slide] = stores[slide].coords
+                for held in self._archives.holding(slide, archive):
+                    corners[slide] = held.store.coords
+                    stores[slide] = held.store
         return [
             SimilarPatch(
                 slide=slide,

@@ -1,6 +1,8 @@
 """How a workflow ends: what its result, or its error, means for the job."""
 
 import errno
+import json
+import os
 from typing import Any
 
 from models.errors import ModelError
@@ -13,6 +15,8 @@ from wsi.errors import SlideError
 CRASHED = 1
 """Exit code of a workflow that ended by an error that nobody expected."""
 
+FULL = os.strerror(errno.ENOSPC)
+"""In what is told of a slide that failed of a full disk; there may be room at another attempt."""
 FOR_GOOD = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR})
 """Errors of the system that another attempt does not mend."""
 
@@ -21,13 +25,16 @@ def end_of_outcome(outcome: Outcome) -> End:
     """Say what a result means.
 
     Where some slides failed, the job failed: whoever waits for all of them must not take it for
-    done. The outcome is kept, and says which; the same job again does only those.
+    done. The outcome is kept, and says which; the same job again does only those. Where the disk
+    was full, that is done without being asked for.
     """
     code, document = outcome.exit_code, outcome.document
     if code == ALL_GOOD:
         return End("succeeded", exit_code=code, document=document)
     if code == INTERRUPTED:
         return End("cancelled", exit_code=code, document=document)
+    if code == SOME_FAILED and FULL in json.dumps(document, default=str):
+        return End("lost", "the disk was full")
     if code == SOME_FAILED:
         return End("failed", _count(document), code, document)
     return End("failed", "it would be refused: the outcome says why", code, document)

@@ -18,7 +18,7 @@ from service.auth.access import Caller, Reader
 from service.jobs.routes import MOST_LINES, jobs_of
 from service.jobs.service import Jobs
 from service.jobs.tables import ENDED, Job
-from service.jobs.views import Progress, job_view, line_view
+from service.jobs.views import Progress, job_view, line_view, may_hear
 from service.problems import problems
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -107,15 +107,16 @@ class _Following:
 
     def _news(self, job: Job) -> Iterator[str]:
         if job.lines > self._after:
+            hears = may_hear(self._caller, job.workflow)
             for line in self._jobs.lines(job, self._after, MOST_LINES):
                 self._after = line.number
-                yield self._event("log", line_view(line))
+                yield self._event("log", line_view(line, hears=hears))
         if job.progress is not None:
             told = Progress(**job.progress)
             if told.model_dump_json() != self._progress:
                 self._progress = told.model_dump_json()
                 yield self._event("progress", told)
-        view = job_view(job)
+        view = job_view(job, self._caller)
         state = view.model_copy(update={"progress": None}).model_dump_json()
         if state != self._state and self._after >= job.lines:
             self._state = state

@@ -1,7 +1,6 @@
 """Routes of the files that a job wrote: exports, reports, predictions."""
 
 import datetime
-import math
 import mimetypes
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from service.auth.access import Caller, Reader
 from service.content.sending import Sendable, disposition, of_bytes, of_file, send, tag
 from service.errors import NotFoundError
 from service.jobs.offers import OFFERS
-from service.jobs.outputs import Span, Written, find_written, list_written
+from service.jobs.outputs import Written
 from service.jobs.routes import jobs_of
 from service.jobs.service import Jobs
 from service.jobs.tables import Job
@@ -26,8 +25,6 @@ TEXTS = frozenset({"text/html", "text/csv", "application/json"})
 SHOWN = frozenset({"text/html", "application/json", "image/png", "image/jpeg", "image/svg+xml"})
 """What a browser shows; all else it saves."""
 MOST_TEXT_BYTES = 100_000_000
-SLACK_S = 2.0
-"""Clocks of file systems are coarse, and may be another machine's."""
 SANDBOX = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; "
 SANDBOX += "script-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'"
 """A page that a job wrote may show itself, and reach nothing of this service."""
@@ -51,7 +48,7 @@ def list_job_files(request: Request, caller: Reader, job_id: str) -> list[FileVi
     """List what a job wrote: exports, reports, predictions, and what lies beside its archive."""
     jobs = jobs_of(request)
     job = jobs.find(caller, job_id)
-    return [_view(one) for one in list_written(jobs.outputs(job), job_span(job))]
+    return [_view(one) for one in jobs.written(job)]
 
 
 @router.get(
@@ -71,23 +68,11 @@ def read_job_file(
     jobs = jobs_of(request)
     job = jobs.find(caller, job_id)
     _require_phi(caller, job)
-    found = find_written(jobs.outputs(job), job_span(job), path)
+    found = next((one for one in jobs.written(job) if one.name == path), None)
     if found is None:
         raise NotFoundError(f"the job has written no file {path!r}")
     request.app.state.audit.note(request, caller, "job.download", job.id, path)
     return _answer(request, jobs, job, found)
-
-
-def job_span(job: Job) -> Span:
-    """From when to when a job may have written: nothing before it was begun."""
-    if job.started is None:
-        return math.inf, -math.inf
-    ends = math.inf if job.finished is None else _seconds(job.finished) + SLACK_S
-    return _seconds(job.started) - SLACK_S, ends
-
-
-def _seconds(at: datetime.datetime) -> float:
-    return at.replace(tzinfo=datetime.UTC).timestamp()
 
 
 def _require_phi(caller: Caller, job: Job) -> None:

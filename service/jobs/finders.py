@@ -14,6 +14,8 @@ from service.jobs.lists import SUFFIXES, check_list
 _ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.zarr")
 _NETWORK = re.compile(r"[A-Za-z0-9][\w.+-]{0,199}", re.ASCII)
 _ENCODER = re.compile(r"((timm:)?|hf-hub:[A-Za-z0-9][\w.-]{0,99}/)[A-Za-z0-9][\w.+-]{0,199}", re.A)
+PERSONS = frozenset({"patient", "patient_id", "case", "case_id", "name", "mrn", "site"})
+"""Columns of the product's own tables, and usual ones, that tell who or where somebody is."""
 _DRAWN = re.compile(r"random(:\d{1,18})?|published", re.ASCII)
 
 
@@ -53,6 +55,14 @@ def _name(here: Here, word: str) -> str:
     del here
     if any(sign in word for sign in "/\\\0") or word[:1] in (".", "~"):
         raise InvalidError(f"{word[:80]!r} is no name")
+    return word
+
+
+def _label(here: Here, word: str) -> str:
+    """Give the name of a column; classes named after patients would be told with every score."""
+    del here
+    if word.strip().casefold() in PERSONS:
+        raise InvalidError(f"{word!r} names persons or places, and is no label")
     return word
 
 
@@ -129,6 +139,7 @@ def _out_csv(here: Here, word: str) -> str:
 FINDERS: Mapping[Kind, Finder] = {
     Kind.TEXT: _text,
     Kind.NAME: _name,
+    Kind.LABEL: _label,
     Kind.NETWORK: _network,
     Kind.ARCHIVE: _archive,
     Kind.ARCHIVES: _archive,

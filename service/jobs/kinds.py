@@ -8,6 +8,7 @@ class Kind(StrEnum):
 
     TEXT = "text"
     NAME = "name"
+    LABEL = "label"
     NETWORK = "network"
     SLIDES = "slides"
     ARCHIVE = "archive"
@@ -27,13 +28,16 @@ class Kind(StrEnum):
     MACHINE = "machine"
 
 
-WORDS = frozenset({Kind.TEXT, Kind.NAME, Kind.NETWORK, Kind.MACHINE})
+WORDS = frozenset({Kind.TEXT, Kind.NAME, Kind.LABEL, Kind.NETWORK, Kind.MACHINE})
 """Kinds that are no places."""
 OUTPUTS = frozenset({Kind.OUT_FOLDER, Kind.OUT_HTML, Kind.OUT_CSV, Kind.NEW_ARCHIVE})
 """Kinds that a job writes."""
 
 ABOUT: dict[Kind, str] = {
-    Kind.SLIDES: "IDs of slides, or `slides/<path>` of files and folders under the slides root.",
+    Kind.SLIDES: (
+        "IDs of slides, or `slides/<path>` of files and folders under the slides root; "
+        "`slides/` is all of it."
+    ),
     Kind.ARCHIVE: "Name of an archive, such as demo.zarr.",
     Kind.ARCHIVES: "Names of archives, such as demo.zarr.",
     Kind.NEW_ARCHIVE: "Name of an archive, such as demo.zarr; a new one is made.",

@@ -188,7 +188,7 @@ _OFFERS = (
         | {
             "encoder": Kind.NAME,
             "out": Kind.OUT_FOLDER,
-            "label": Kind.TEXT,
+            "label": Kind.LABEL,
             "labels": Kind.TABLE,
             "folds_file": Kind.FILE,
         },
@@ -202,7 +202,7 @@ _OFFERS = (
         | {
             "run": Kind.FOLDER,
             "against": Kind.FOLDER,
-            "label": Kind.TEXT,
+            "label": Kind.LABEL,
             "labels": Kind.TABLE,
             "out": Kind.OUT_FOLDER,
         },

@@ -1,15 +1,20 @@
 """The files that a job wrote, by paths of the client's; nothing else can be reached by them."""
 
+import datetime
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.jobs.paths import SUFFIX
+from service.jobs.tables import Job
 from workflows.beside import FAILURES, REPORT, RUN
 
 Span = tuple[float, float]
 """From when to when, seconds since 1970."""
+SLACK_S = 2.0
+"""Clocks of file systems are coarse, and may be another machine's."""
 MOST = 10_000
 """Files that are listed of a job."""
 
@@ -31,26 +36,41 @@ class Written:
     modified: float
 
 
-def list_written(outputs: list[tuple[Path, str]], span: Span) -> list[Written]:
+def job_span(job: Job) -> Span:
+    """From when to when a job may have written: nothing before it was begun."""
+    if job.started is None:
+        return math.inf, -math.inf
+    ends = math.inf if job.finished is None else _seconds(job.finished) + SLACK_S
+    return _seconds(job.started) - SLACK_S, ends
+
+
+def _seconds(at: datetime.datetime) -> float:
+    return at.replace(tzinfo=datetime.UTC).timestamp()
+
+
+def list_written(
+    outputs: list[tuple[Path, str]], span: Span, taken: Collection[Path] = ()
+) -> list[Written]:
     """List files of a job's outputs: in its folders, and beside its archives.
 
     Args:
         outputs: places that it writes, and what clients call them.
         span: only files written in it, so that naming a folder does not show what others left.
+        taken: places within those that are another job's.
     """
     found: dict[str, Written] = {}
     for path, word in outputs:
         for one in _written(path, word):
-            if span[0] <= one.modified <= span[1]:
+            is_ours = span[0] <= one.modified <= span[1] and not _is_in(one.path, taken)
+            if is_ours:
                 found.setdefault(one.name, one)
             if len(found) >= MOST:
                 return sorted(found.values(), key=lambda known: known.name)
     return sorted(found.values(), key=lambda known: known.name)
 
 
-def find_written(outputs: list[tuple[Path, str]], span: Span, name: str) -> Written | None:
-    """Find one of these files by its name."""
-    return next((one for one in list_written(outputs, span) if one.name == name), None)
+def _is_in(path: Path, places: Collection[Path]) -> bool:
+    return any(one == path or one in path.parents for one in places)
 
 
 def _written(path: Path, word: str) -> Iterator[Written]:

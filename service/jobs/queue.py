@@ -1,5 +1,6 @@
 """The queue as clients know it: submit, find, list and cancel jobs. One transaction each."""
 
+import datetime
 import hashlib
 import json
 import uuid
@@ -7,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, text
+from sqlalchemy import Connection, Row, Table, bindparam, func, insert, or_, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -181,6 +182,18 @@ class Queue:
             if found is None:
                 raise NotFoundError(f"the job {job.id} {_ENDED[job.state]} without an outcome")
             return found.document
+
+    def beside(self, job: Job, slack_s: float) -> Sequence[Job]:
+        """Give the other jobs that ran while a job did, with so many seconds around both."""
+        slack = datetime.timedelta(seconds=2 * slack_s)
+        if job.started is None:
+            return []
+        query = select(Job).where(Job.number != job.number, Job.started.is_not(None))
+        query = query.where(or_(Job.finished.is_(None), Job.finished >= job.started - slack))
+        if job.finished is not None:
+            query = query.where(Job.started <= job.finished + slack)
+        with self._database.session() as session:
+            return session.scalars(query).all()
 
     def depth(self) -> dict[str, int]:
         """Count the jobs in each state."""

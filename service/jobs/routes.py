@@ -8,7 +8,16 @@ from service.auth.access import Reader, Submitter
 from service.auth.audit import make_note
 from service.jobs.service import Jobs, Order
 from service.jobs.tables import State
-from service.jobs.views import EXAMPLE, JobView, Lines, OutcomeView, Submission, job_view, line_view
+from service.jobs.views import (
+    EXAMPLE,
+    JobView,
+    Lines,
+    OutcomeView,
+    Submission,
+    job_view,
+    line_view,
+    may_hear,
+)
 from service.pages import LARGEST, Cursor, Limit, Page, number_of, to_cursor
 from service.problems import problems
 
@@ -58,7 +67,7 @@ def submit_job(
     order = Order(submission.workflow, submission.config, submission.priority, key)
     job = jobs_of(request).submit(caller, order, make_note(request, caller, "job.submit"))
     response.headers["Location"] = f"{router.prefix}/{job.id}"
-    return job_view(job)
+    return job_view(job, caller)
 
 
 @router.get(
@@ -80,13 +89,13 @@ def list_jobs(
         caller, state=state, workflow=workflow, before=before, limit=limit + 1
     )
     following = to_cursor(found[limit - 1].number) if len(found) > limit else None
-    return Page(items=[job_view(job) for job in found[:limit]], next_cursor=following)
+    return Page(items=[job_view(job, caller) for job in found[:limit]], next_cursor=following)
 
 
 @router.get("/{job_id}", summary="Look at a job.", responses=problems(401, 403, 404, 422, 429, 503))
 def read_job(request: Request, caller: Reader, job_id: str) -> JobView:
     """Give a job; another token's is not found."""
-    return job_view(jobs_of(request).find(caller, job_id))
+    return job_view(jobs_of(request).find(caller, job_id), caller)
 
 
 @router.post(
@@ -99,7 +108,7 @@ def cancel_job(request: Request, caller: Submitter, job_id: str) -> JobView:
     """Cancel a job: at once if it waits; one that runs stops in order, within half a minute."""
     job = jobs_of(request).cancel(caller, job_id)
     request.app.state.audit.note(request, caller, "job.cancel", job.id, job.workflow)
-    return job_view(job)
+    return job_view(job, caller)
 
 
 @router.get(
@@ -112,9 +121,10 @@ def read_job_log(
 ) -> Lines:
     """Give the lines after the one of that number."""
     jobs = jobs_of(request)
-    lines = jobs.lines(jobs.find(caller, job_id), after, limit)
+    job = jobs.find(caller, job_id)
+    lines, hears = jobs.lines(job, after, limit), may_hear(caller, job.workflow)
     last = lines[-1].number if lines else after
-    return Lines(items=[line_view(line) for line in lines], after=last)
+    return Lines(items=[line_view(line, hears=hears) for line in lines], after=last)
 
 
 @router.get(

@@ -16,13 +16,14 @@ from service.errors import InvalidError, NotFoundError, TooManyError
 from service.jobs.log import read_lines
 from service.jobs.names import Names
 from service.jobs.offers import find_offer
+from service.jobs.outputs import SLACK_S, Written, job_span, list_written
 from service.jobs.places import Places
 from service.jobs.queue import Asked, Queue, Wanted
 from service.jobs.schemas import check_config
 from service.jobs.tables import LOCAL, Job, JobLine, State
 
 _ID = re.compile("[0-9a-f]{32}")
-IDENTIFYING = frozenset({"patient", "site", "patients", "sites"})
+IDENTIFYING = frozenset({"patient", "site", "patients", "sites", "case_id", "cases"})
 """Names of values in outcomes that only callers with the scope `phi` see, where they are texts."""
 
 
@@ -133,6 +134,22 @@ class Jobs:
         except InvalidError:  # it has become something that no client may name
             return []
 
+    def written(self, job: Job) -> list[Written]:
+        """List the files that a job wrote, and no other job that ran at the same time.
+
+        What lies in the output of another one is that one's: its folder may lie in this job's. One
+        folder that two named is nobody's, if they are of two tokens, or one of them may name
+        patients.
+        """
+        outputs, taken = self.outputs(job), set()
+        places = {path for path, _ in outputs}
+        for other in self._queue.beside(job, SLACK_S):
+            for path, _ in self.outputs(other):
+                is_within = any(place in path.parents for place in places)
+                if is_within or (path in places and _keeps_apart(job, other)):
+                    taken.add(path)
+        return list_written(outputs, job_span(job), taken)
+
     def told(self, job: Job, text: str) -> str:
         """Put the places in a text into the client's names."""
         return self._names(job).told(text)
@@ -151,6 +168,11 @@ class Jobs:
     def depth(self) -> dict[str, int]:
         """Count the jobs in each state."""
         return self._queue.depth()
+
+
+def _keeps_apart(job: Job, other: Job) -> bool:
+    named = find_offer(other.workflow).identifying
+    return job.token_id != other.token_id or (named and not find_offer(job.workflow).identifying)
 
 
 def _token(caller: Caller) -> int:

@@ -88,15 +88,16 @@ class Sources:
             raise InvalidError(f"there is no slide {word!r}") from err
         for row in rows:
             file = Path(row.path)
-            if not file.resolve().is_relative_to(root):
-                raise InvalidError(f"{word!r} leads out of the folder of slides")
             relative = file.relative_to(root).as_posix()
+            if not file.resolve().is_relative_to(root):
+                raise InvalidError(f"{PREFIX + relative!r} leads out of the folder of slides")
             known = self._registered(relative)
             plain = slide_id_from_path(file, root)
             yield known or Source(plain, str(file), PREFIX + relative)
 
     def _path(self, word: str) -> Path:
-        return inside(self._home(), word.removeprefix(PREFIX))
+        relative = word.removeprefix(PREFIX)
+        return inside(self._home(), relative) if relative else self._home()
 
     def _home(self) -> Path:
         if self._root is None:

@@ -3,12 +3,16 @@
 import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field, StrictInt, StringConstraints
 from sqlalchemy import Row
 
-from service.jobs.tables import Job, JobLine, State
+from service.auth.access import Caller
+from service.jobs.log import STATE
+from service.jobs.offers import OFFERS
+from service.jobs.tables import ENDED, Job, JobLine, State
 
 HIGHEST = 100
+WITHHELD = "this may name patients: reading it needs the scope phi"
 EXAMPLE = {
     "workflow": "tile",
     "config": {"slides": ["CMU-1-Small-Region"], "out": "demo.zarr", "mpp": 0.5},
@@ -23,7 +27,7 @@ class Submission(BaseModel, extra="forbid", use_attribute_docstrings=True):
     """Name of a workflow, as `GET /api/v1/workflows` lists them."""
     config: dict[str, Any] = Field(default={}, examples=[EXAMPLE["config"]])
     """Its options, as the workflow's schema says; places in the client's names."""
-    priority: int = Field(default=0, ge=-HIGHEST, le=HIGHEST)
+    priority: StrictInt = Field(default=0, ge=-HIGHEST, le=HIGHEST)
     """Jobs of a higher priority are begun first; of the same, the oldest."""
 
 
@@ -130,8 +134,15 @@ class WorkflowView(BaseModel, use_attribute_docstrings=True):
     """JSON schema of the config; a field that names a place has a `place`, its kind."""
 
 
-def job_view(job: Job | Row[Any]) -> JobView:
-    """Show a job, or a row of the table of jobs."""
+def may_hear(caller: Caller, workflow: str) -> bool:
+    """Whether a caller may read what a workflow says; messages of some quote labels of patients."""
+    offer = OFFERS.get(workflow)
+    return "phi" in caller.scopes or (offer is not None and not offer.identifying)
+
+
+def job_view(job: Job | Row[Any], caller: Caller) -> JobView:
+    """Show a caller a job, or a row of the table of jobs."""
+    hears = job.error is None or may_hear(caller, job.workflow)
     waits_again = job.state == "queued" and job.attempt > 0
     return JobView(
         id=job.id,
@@ -147,15 +158,20 @@ def job_view(job: Job | Row[Any]) -> JobView:
         attempts=job.attempt,
         cancelling=job.cancel and job.state == "running",
         progress=None if job.progress is None else Progress(**job.progress),
-        error=job.error,
+        error=job.error if hears else WITHHELD,
         exit_code=job.exit_code,
         has_outcome=job.has_outcome,
     )
 
 
-def line_view(line: JobLine) -> Line:
-    """Show a line."""
-    return Line(number=line.number, at=in_utc(line.at), level=line.level, text=line.text)
+def line_view(line: JobLine, *, hears: bool) -> Line:
+    """Show a line; of one that quotes what a workflow said, only that there is one."""
+    state, colon, why = line.text.partition(": ")
+    quotes = line.level != STATE or bool(why) or ";" in state
+    text = line.text
+    if quotes and not hears:
+        text = f"{state}{colon}{WITHHELD}" if line.level == STATE and state in ENDED else WITHHELD
+    return Line(number=line.number, at=in_utc(line.at), level=line.level, text=text)
 
 
 def in_utc(time: datetime.datetime) -> datetime.datetime:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from service.archives import Archives, Held
+from service.archives import Archives, Found, Held
 from service.database import Database
 from service.errors import InvalidError, NotFoundError
 from service.slides.places import allowed_file, resolve_inside
@@ -93,12 +93,16 @@ class Catalogue:
         source = self.get(slide_id).source
         return None if source is None else source.location
 
-    def held(self, slide_id: str) -> tuple[Held, ...]:
-        """Give the slide in every archive that has it."""
+    def look(self, slide_id: str) -> Found:
+        """Look for the slide in every archive that has it."""
         known = self._archives.slide_ids()
         if not any(slide_id in ids for ids in known.values()):
-            return ()
-        return tuple(self._archives.holding(slide_id))
+            return Found((), {})
+        return self._archives.look(slide_id)
+
+    def held(self, slide_id: str) -> tuple[Held, ...]:
+        """Give the slide in every archive that has it, and where it can be read."""
+        return self.look(slide_id).held
 
     def root_of_slides(self) -> Path:
         """Give the folder of slides that may be registered.
@@ -139,10 +143,10 @@ class Catalogue:
     def _entry(self, slide_id: str, row: SlideRow | None) -> Entry:
         if row is not None:
             return Entry(slide_id, row, self._source_of_row(row))
-        held = self.held(slide_id)
-        if not held:
+        found = self.look(slide_id)
+        if not found.held and not found.unread:
             raise NotFoundError(f"there is no slide {slide_id!r}")
-        sources = (self._source_of_store(one.store.attributes) for one in held)
+        sources = (self._source_of_store(one.store.attributes) for one in found.held)
         return Entry(slide_id, None, next(filter(None, sources), None))
 
     def _source_of_row(self, row: SlideRow) -> Source | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.archives import Archives, Held
+from service.archives import Archives, Found, Held
 from service.auth.access import Caller
 from service.errors import NotFoundError
 from service.reading import reading
@@ -93,15 +93,16 @@ def describe_archive(held: Held) -> InArchive | None:
 
 def describe(catalogue: Catalogue, entry: Entry, caller: Caller) -> SlideItem:
     """Say what the list shows of a slide."""
-    held = catalogue.held(entry.id)
-    archives = [one for one in map(describe_archive, held) if one is not None]
+    found = catalogue.look(entry.id)
+    held, shown = found.held, {one.archive: describe_archive(one) for one in found.held}
     known = held[0].store.attributes if held else {}
     item = SlideItem(
         id=entry.id,
         size_px=_size(entry, known),
         mpp=_mpp(entry, known),
         pixels=entry.source is not None,
-        archives=archives,
+        archives=[one for one in shown.values() if one is not None],
+        unreadable=sorted({*found.unread, *(name for name, one in shown.items() if one is None)}),
         registered=entry.registered,
     )
     if "phi" in caller.scopes:
@@ -173,17 +174,19 @@ def _resolution(slide: Slide) -> Resolution | None:
     return Resolution(x=mpp.x, y=mpp.y, origin=mpp.origin)
 
 
-def details_of_archive(item: SlideItem, held: tuple[Held, ...]) -> SlideDetails:
+def details_of_archive(item: SlideItem, found: Found) -> SlideDetails:
     """Say what an archive says of a slide whose file is not here.
 
     Raises:
         NotFoundError: no archive has it either.
         CorruptStoreError: what the archive says is damaged.
+        UnavailableError: the archive cannot be read now.
     """
-    if not held:
+    found.require_one()
+    if not found.held:
         raise NotFoundError(f"the file of slide {item.id!r} is gone")
-    with reading(f"slide {item.id!r} in {held[0].archive}"):
-        return _details_of_store(item, held[0].store.attributes)
+    with reading(f"slide {item.id!r} in {found.held[0].archive}"):
+        return _details_of_store(item, found.held[0].store.attributes)
 
 
 def _details_of_store(item: SlideItem, known: Mapping[str, Any]) -> SlideDetails:

@@ -52,6 +52,8 @@ class SlideItem(Model):
     """Whether the slide's file is here, so that tiles and regions can be asked for."""
     archives: list[InArchive]
     """The archives that hold it."""
+    unreadable: list[str] = []
+    """Archives whose copy of it is damaged, or cannot be read now."""
     registered: Utc | None = None
     """When it was registered or uploaded, UTC; null where only archives know it."""
 

@@ -26,6 +26,8 @@ INSPECTIONS = 2
 """Slides that are looked at at a time; each may take gigabytes and minutes."""
 WAIT_S = 5.0
 """For so long a request waits for that; then it is told to come again."""
+OF_MANY = (".mrxs", ".vms", ".vmu")
+"""Files that only name others, where the pixels are."""
 MISTAKABLE = (".dzi", "_files")
 """Ends of an ID that would make an address mean two things."""
 
@@ -70,6 +72,8 @@ def check_name(name: str) -> str:
         raise InvalidError(f"{name[:80]!r} is no plain file name")
     stem = without_extension(name)
     extension = name[len(stem) :].lower()
+    if extension.endswith(OF_MANY):
+        raise InvalidError(f"{name[:80]!r} is of a format of many files, which cannot be uploaded")
     known = any(extension.endswith(one) for one in slide_extensions())
     if not known or not 0 < len(name) <= NAME_LENGTH:
         raise InvalidError(f"{name[:80]!r} has no extension of a slide, such as .svs or .tiff")

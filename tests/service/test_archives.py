@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from tests.service.planted import ARCHIVE, SLIDE_ID, plant_map
 from tests.tiling.archives import cut
 from tests.tiling.faults.harness import environment
 from tests.tiling.faults.test_s3 import SERVER
-from tiling.errors import CorruptStoreError
+from tiling.errors import CorruptStoreError, StoreError
 from tiling.index import rebuild_index
 from tiling.store import Archive
 
@@ -144,3 +145,26 @@ def test_a_bucket_whose_index_is_missing_is_listed(
     assert Archives(work, ("s3://bucket/far.zarr",)).slide_ids()["far.zarr"] == {SLIDE_ID}
     rows = rebuild_index(Archive.open("s3://bucket/far.zarr"))
     assert [row["slide_id"] for row in rows] == [SLIDE_ID]
+
+
+@pytest.mark.parametrize("damage", ["[1, 2]", "null", '{"attributes": []}', "[" * 100_000, "{"])
+def test_an_archive_whose_document_is_damaged_hides_no_other(work: Path, damage: str) -> None:
+    bad = Archive.create(str(work / "bad.zarr"))
+    Path(bad.storage.root, "zarr.json").write_text(damage)
+    with pytest.raises(StoreError):
+        Archive.open(str(work / "bad.zarr"))
+    assert names(Archives(work), SLIDE_ID) == [ARCHIVE]
+
+
+@pytest.mark.parametrize("damage", ["[1, 2]", "null", "{}", "[" * 100_000, "{"])
+def test_a_damaged_copy_of_a_slide_hides_no_other(work: Path, damage: str) -> None:
+    shutil.copytree(work / ARCHIVE, work / "copy.zarr")
+    (work / "copy.zarr" / SLIDE_ID / "zarr.json").write_text(damage)
+    archives = Archives(work)
+    found = archives.look(SLIDE_ID)
+    assert [held.archive for held in found.held] == [ARCHIVE]
+    assert list(found.unread) == ["copy.zarr"]
+    assert names(archives, SLIDE_ID) == [ARCHIVE]
+    (work / ARCHIVE / SLIDE_ID / "zarr.json").write_text(damage)
+    with pytest.raises(CorruptStoreError, match="is damaged in the archive"):
+        names(Archives(work), SLIDE_ID)

@@ -67,6 +67,7 @@ def test_a_port_that_is_taken_is_told_in_one_sentence(microtome: Microtome, tmp_
     [
         (["--database", "postgresql+psycopg://u:secret@127.0.0.1:1/x"], "Connection refused"),
         (["--database", "sqlite:////nowhere/x.sqlite"], "unable to open database file"),
+        (["--slides", "/nowhere"], "there is no such folder"),
         (["--database", "nonsense"], "the database cannot be used"),
         (["--archives", "a/x.zarr", "--archives", "b/x.zarr"], "have the name 'x.zarr'"),
     ],
@@ -78,6 +79,14 @@ def test_what_cannot_be_used_is_told_in_one_sentence(
     assert ran.code == 2
     assert told in ran.err
     assert "secret" not in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_database_that_is_none_is_told(microtome: Microtome, tmp_path: Path) -> None:
+    (tmp_path / "service.sqlite").write_bytes(b"\7no database at all" * 1000)
+    ran = microtome("serve", "--work", tmp_path, "--port", 0)
+    assert ran.code == 2
+    assert "file is not a database" in ran.err
     assert ran.err.count("\n") == 1
 
 

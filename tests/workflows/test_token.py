@@ -34,7 +34,9 @@ def test_people_read_it_too(microtome: Microtome, tmp_path: Path) -> None:
     assert "token    mt_1_" in made.out
     assert "for      me, may read, until 2" in made.out
     assert "mt_1_" not in microtome("token", "list", "--work", tmp_path).out
-    assert "no tokens" in microtome("token", "list", "--work", tmp_path / "other").out
+    wrong = microtome("token", "list", "--work", tmp_path / "other")
+    assert (wrong.code, "there is no such folder" in wrong.err) == (2, True)
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_revoked_token_is_said_to_be_revoked(microtome: Microtome, tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def _details(slides: Slides, slide_id: str, caller: Caller) -> SlideDetails:
     entry = slides.catalogue.get(slide_id)
     item = describe(slides.catalogue, entry, caller)
     if entry.source is None:
-        return details_of_archive(item, slides.catalogue.held(slide_id))
+        return details_of_archive(item, slides.catalogue.look(slide_id))
     pyramid = slides.tiles.shown(slide_id).pyramid
     with translated(slide_id), slides.pool.borrow(entry.source) as slide:
         return details_of_slide(item, slide, pyramid, caller)

@@ -8,7 +8,7 @@ TOKENS = "/api/v1/tokens"
 
 
 def test_a_token_is_made_used_listed_and_revoked(bare: TestClient) -> None:
-    admin = bearer_of(bare)("admin", name="boss")
+    admin = bearer_of(bare)("admin", "phi", name="boss")
     body = {"name": "viewer", "scopes": ["read", "phi"], "days": 2}
     made = bare.post(TOKENS, json=body, headers=admin)
     assert made.status_code == 201
@@ -24,6 +24,13 @@ def test_a_token_is_made_used_listed_and_revoked(bare: TestClient) -> None:
     assert gone.json()["state"] == "revoked"
     assert bare.get("/api/v1/me", headers=headers).status_code == 401
     assert bare.delete(f"{TOKENS}/77", headers=admin).status_code == 404
+
+
+def test_an_administrator_without_phi_does_not_give_it(bare: TestClient) -> None:
+    admin = bearer_of(bare)("admin", name="boss")
+    asked = {"name": "viewer", "scopes": ["read", "phi"]}
+    assert bare.post(TOKENS, json=asked, headers=admin).status_code == 403
+    assert len(bare.get(TOKENS, headers=admin).json()["items"]) == 1
 
 
 def test_the_list_has_pages(bare: TestClient) -> None:

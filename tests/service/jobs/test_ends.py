@@ -33,6 +33,11 @@ def test_checks_that_fail_are_no_slides() -> None:
     assert end.error == "some of it failed; the outcome says what, and why"
 
 
+def test_slides_that_failed_of_a_full_disk_are_cut_again() -> None:
+    document = {"failures": [{"error": "a.zarr: [Errno 28] No space left on device"}]}
+    assert end_of_outcome(Outcome(SLIDES | document, 3)).state == "lost"
+
+
 PASSES = {
     "full disk": OSError(errno.ENOSPC, "No space left on device"),
     "network": ConnectionResetError("gone"),

@@ -221,6 +221,8 @@ def test_a_link_among_the_slides_that_leads_out_is_refused(places: Places, root:
     assert [(one.slide_id, one.word) for one in placed.slides] == [
         ("more__two", "slides/more/two.svs")
     ]
+    whole = place(places, "tile", slides=["slides/"], out="b.zarr").slides
+    assert [one.word for one in whole] == ["slides/more/two.svs", "slides/one.svs"]
 
 
 def test_a_job_is_given_its_slides_as_a_manifest(places: Places, tmp_path: Path) -> None:

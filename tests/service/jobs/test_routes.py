@@ -414,6 +414,12 @@ def test_exports_are_streamed_in_parts(client: TestClient, runner: Claims, work:
     assert (part.status_code, part.content) == (206, data[10:20])
 
 
+PROBE: dict[str, Any] = {
+    "workflow": "probe",
+    "config": {"archive": "demo.zarr", "encoder": ["colour-layout"], "out": "tables"},
+}
+
+
 def begin(client: TestClient) -> None:
     """Begin the job that waits."""
     database: Database = client.app.state.database  # type: ignore[attr-defined]  # FastAPI has it
@@ -433,6 +439,71 @@ def test_files_left_in_a_folder_by_others_are_not_a_jobs(guarded: TestClient, wo
     (work / "tables/report.html").write_text("mine")
     found = guarded.get(f"{JOBS}/{job['id']}/files", headers=mine).json()
     assert [one["path"] for one in found] == ["tables/report.html"]
+
+
+def test_a_folder_within_that_another_job_wrote_is_that_ones(
+    guarded: TestClient, work: Path
+) -> None:
+    bearer: Bearer = bearer_of(guarded)
+    alice, bob = bearer("read", "submit", name="alice"), bearer("read", "submit", name="bob")
+    outer = submit(guarded, PROBE | {"config": PROBE["config"] | {"out": "exports"}}, **alice)
+    inner = submit(guarded, PROBE | {"config": PROBE["config"] | {"out": "exports/bob"}}, **bob)
+    begin(guarded)
+    begin(guarded)
+    (work / "exports/bob").mkdir(parents=True)
+    (work / "exports/bob/report.html").write_text("bob's")
+    (work / "exports/report.html").write_text("alice's")
+    shown = [
+        [one["path"] for one in guarded.get(f"{JOBS}/{job['id']}/files", headers=who).json()]
+        for job, who in ((outer, alice), (inner, bob))
+    ]
+    assert shown == [["exports/report.html"], ["exports/bob/report.html"]]
+    stolen = f"{JOBS}/{outer['id']}/files/exports/bob/report.html"
+    assert guarded.get(stolen, headers=alice).status_code == 404
+
+
+def test_a_folder_that_two_tokens_write_at_once_is_nobodys(guarded: TestClient, work: Path) -> None:
+    bearer: Bearer = bearer_of(guarded)
+    both = [bearer("read", "submit", name=name) for name in ("alice", "bob")]
+    jobs = [submit(guarded, PROBE, **who) for who in both]
+    for _ in jobs:
+        begin(guarded)
+    (work / "tables").mkdir(exist_ok=True)
+    (work / "tables/report.html").write_text("whose?")
+    for job, who in zip(jobs, both, strict=True):
+        assert guarded.get(f"{JOBS}/{job['id']}/files", headers=who).json() == []
+
+
+def test_what_a_job_on_labels_says_needs_phi(guarded: TestClient) -> None:
+    bearer: Bearer = bearer_of(guarded)
+    plain, full = bearer("read", "submit", name="a"), bearer("read", "admin", "phi", name="b")
+    config = {"archive": "demo.zarr", "encoder": "colour-layout", "format": "clam", "out": "x"}
+    job = submit(guarded, {"workflow": "export", "config": config}, **plain)
+    runner = Claims(guarded.app.state.database, "test", Timing())  # type: ignore[attr-defined]  # FastAPI has it
+    claim = claimed(runner)
+    runner.tell(claim, None, [("warning", "DOE^JOHN has no label")])
+    runner.end(claim, End("failed", "found only 'DOE^JOHN'", 2))
+    place = f"{JOBS}/{job['id']}"
+    told = guarded.get(place, headers=plain).text + guarded.get(f"{place}/log", headers=plain).text
+    told += guarded.get(f"{place}/events", headers=plain).text
+    told += guarded.get(JOBS, headers=plain).text
+    assert "DOE" not in told
+    assert "failed: this may name patients" in told
+    assert guarded.get(place, headers=full).json()["error"] == "found only 'DOE^JOHN'"
+    log = guarded.get(f"{place}/log", headers=full).json()["items"]
+    assert [line["text"] for line in log] == [
+        "begun",
+        "DOE^JOHN has no label",
+        "failed: found only 'DOE^JOHN'",
+    ]
+
+
+@pytest.mark.parametrize("column", ["patient", "case_id", " Site "])
+def test_persons_are_no_labels(client: TestClient, column: str) -> None:
+    config = {"archives": ["demo.zarr"], "encoder": "x", "out": "runs/m", "label": column}
+    answer = client.post(JOBS, json={"workflow": "mil train", "config": config})
+    assert answer.status_code == 422
+    assert "is no label" in answer.json()["detail"]
 
 
 def test_files_that_may_name_patients_need_phi(guarded: TestClient, work: Path) -> None:

@@ -314,3 +314,22 @@ def test_a_third_slide_that_is_to_be_looked_at_has_to_come_again(
     assert int(answer.headers["retry-after"]) > 0
     monkeypatch.undo()
     register(client, "cmu.svs", id="more")
+
+
+def test_a_damaged_copy_takes_nothing_else_out_of_the_list(client: TestClient, work: Path) -> None:
+    for name in ("copy.zarr", "other.zarr"):
+        shutil.copytree(work / "demo.zarr", work / name)
+    (work / "copy.zarr" / PLANTED / "zarr.json").write_text("[1, 2]")
+    (work / "other.zarr" / PLANTED).rename(work / "other.zarr" / "lost")
+    (work / "other.zarr" / "lost" / "zarr.json").write_text("{")
+    found = {item["id"]: item for item in client.get("/api/v1/slides").json()["items"]}
+    assert [one["name"] for one in found[PLANTED]["archives"]] == ["demo.zarr"]
+    assert found[PLANTED]["unreadable"] == ["copy.zarr"]
+    assert (found["lost"]["archives"], found["lost"]["unreadable"]) == ([], ["other.zarr"])
+    assert client.get(f"/api/v1/slides/{PLANTED}").status_code == 200
+    assert client.get(f"/api/v1/slides/{PLANTED}/maps").status_code == 200
+    answer = client.get("/api/v1/slides/lost")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        502,
+        "lost is damaged in the archive other.zarr",
+    )
