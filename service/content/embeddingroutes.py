@@ -22,9 +22,9 @@ from service.content.found import (
     ArchiveName,
     EncoderId,
     SlideId,
-    all_held,
     content_router,
     find_embeddings,
+    held_or_none,
 )
 from service.content.hdf5 import open_outline, write_outline
 from service.content.redacting import without_places
@@ -137,7 +137,7 @@ def list_embeddings(
     """List the embeddings of a slide, in all archives that hold it."""
     return [
         _described(held, encoder)
-        for held in all_held(request, slide_id, archive)
+        for held in held_or_none(request, slide_id, archive)
         for encoder in held.contents.embeddings
     ]
 

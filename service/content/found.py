@@ -88,6 +88,21 @@ def all_held(request: Request, slide_id: str, archive: str | None) -> list[Held]
     return found
 
 
+def held_or_none(request: Request, slide_id: str, archive: str | None) -> list[Held]:
+    """Do the same for a list: a slide that was registered may lie in no archive yet.
+
+    Raises:
+        NotFoundError: there is no such slide at all, or none in the archive that is asked for.
+    """
+    try:
+        return all_held(request, slide_id, archive)
+    except NotFoundError:
+        if archive is not None:
+            raise
+        request.app.state.catalogue.get(slide_id)
+        return []
+
+
 def _first(found: list[Held], otherwise: str) -> Held:
     if not found:
         raise NotFoundError(otherwise)

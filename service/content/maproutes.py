@@ -9,7 +9,7 @@ from service.content.asking import AskedMap, Chosen, Responses, binary, files_of
 from service.content.describing import described
 from service.content.documents import AreasOut, MapOut
 from service.content.exports import areas_csv, areas_of, geojson_file, ome_tiff_file
-from service.content.found import FAILS, ArchiveName, SlideId, all_held, content_router
+from service.content.found import FAILS, ArchiveName, SlideId, content_router, held_or_none
 from service.content.maps import Shown, open_map
 from service.content.sending import of_bytes, of_file, send, tag, unchanged
 
@@ -37,7 +37,7 @@ def list_maps(
     """List the tissue maps and heatmaps of a slide, in all archives that hold it."""
     return [
         described(open_map(request, slide_id, held.archive, name))
-        for held in all_held(request, slide_id, archive)
+        for held in held_or_none(request, slide_id, archive)
         for name in held.contents.maps
     ]
 

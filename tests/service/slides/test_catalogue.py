@@ -333,3 +333,11 @@ def test_a_damaged_copy_takes_nothing_else_out_of_the_list(client: TestClient, w
         502,
         "lost is damaged in the archive other.zarr",
     )
+
+
+def test_a_slide_in_no_archive_has_empty_lists(client: TestClient) -> None:
+    slide_id = register(client, "cmu.svs", id="new-one")
+    for what in ("maps", "embeddings"):
+        assert client.get(f"/api/v1/slides/{slide_id}/{what}").json() == []
+        assert client.get(f"/api/v1/slides/{slide_id}/{what}?archive=demo.zarr").status_code == 404
+        assert client.get(f"/api/v1/slides/nobody/{what}").status_code == 404
