@@ -81,7 +81,7 @@ def run(config: FederateClientConfig, progress: ProgressCallback) -> Outcome:
     while not over():
         try:
             node.serve(address)
-        except SystemExit as err:  # Flower's way to say that it cannot connect
+        except ConnectionError as err:
             log.warning("the server cannot be reached: %s", err)
         if over() or time.monotonic() > until:
             break

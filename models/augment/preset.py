@@ -13,9 +13,9 @@ from models.augment.geometry import Resampler, Turner
 from models.augment.masks import move_masks
 from models.augment.params import Params, ViewParams
 from models.augment.storage import keep_freed_memory, new_pictures, put_pictures
-from models.augment.threads import each_part
 from models.augment.tilt import Tilt
 from models.augment.view import Recipe, View
+from models.threads import side_by_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Preset:
         def work(part: slice) -> None:
             put_pictures(upright, portions.order[part], cutter.cut(part), cutter.lying[part])
 
-        each_part(work, portions.parts, pixels.device)
+        list(side_by_side(torch.no_grad()(work), portions.parts, pixels.device))
         return upright
 
     def _view(self, law: View, drawn: ViewParams, pixels: Tensor, upright: Tensor | None) -> Tensor:
@@ -113,7 +113,7 @@ class Preset:
             pictures = finish.apply(pictures, part).mul_(scale).add_(offset)
             put_pictures(out, portions.order[part], pictures, lying[part])
 
-        each_part(work, portions.parts, pixels.device)
+        list(side_by_side(torch.no_grad()(work), portions.parts, pixels.device))
         return out
 
     def _check(self, pixels: Tensor, params: Params) -> None:

@@ -5,6 +5,7 @@ supervised training over all sites (our reading). The last weights are kept and 
 out to choose by (our choice; the source keeps the best on validation).
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from models.federated.slices import OUTSIDE, Slices
 from models.federated.unet import UNet
 from models.federated.warp import apply_warps, draw_warps
 from models.ssl.heads import drawn_from
+from models.threads import side_by_side
 from tiling.epochs import epoch_generator
 
 VIEW_STREAM = 23
@@ -114,16 +116,18 @@ def tune_together(
     Raises:
         LabelsError: a site has no slice with a label map.
     """
-    names, done = sorted(sites), 0
+    names, device = sorted(sites), next(unet.parameters()).device
     for number in range(settings.rounds):
-        start, found = _copied(unet), []
-        for name in names:
-            unet.load_state_dict(start)
-            _fit(unet, sites[name], settings, name, settings.share(number), lambda _: None)
-            found.append(_copied(unet))
-            done += 1
-            tell(done / (settings.rounds * len(names)))
+        steps = settings.share(number)
+
+        def tuned(name: str, steps: range = steps) -> State:
+            own = copy.deepcopy(unet)
+            _fit(own, sites[name], settings, name, steps, lambda _: None)
+            return own.state_dict()
+
+        found = list(side_by_side(tuned, names, device))
         unet.load_state_dict(average(found, [len(sites[name]) for name in names]))
+        tell((number + 1) / settings.rounds)
     return unet
 
 
@@ -206,7 +210,3 @@ def _drawn(
     inner = slices.masks[chosen].float()[:, None] - OUTSIDE  # so that beyond the canvas is OUTSIDE
     masks = apply_warps(inner, warps, nearest=True) + OUTSIDE
     return images, masks[:, 0].round().long()
-
-
-def _copied(unet: UNet) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in unet.state_dict().items()}

@@ -26,6 +26,7 @@ from models.federated.plan import Plan
 from models.federated.slices import OUTSIDE, Slices, read_slices
 from models.federated.tuning import TuneSettings, dice_of, new_unet, tune_locally, tune_together
 from models.mil.device import choose_device
+from models.threads import side_by_side
 from workflows.experiments.cells import PRETEXT, Document, Result
 from workflows.experiments.federated_config import FederatedConfig
 from workflows.experiments.loop import Tell
@@ -178,12 +179,18 @@ class FederatedTrials:
         tested: Mapping[str, Slices],
         tell: Tell,
     ) -> dict[str, NDArray[np.float64]]:
-        device, settings, found = choose_device(self.config.device), self._settings(cell), {}
-        for done, name in enumerate(sorted(marked)):
-            unet = new_unet(encoders[name], settings, self.config.width).to(device)
+        device, settings = choose_device(self.config.device), self._settings(cell)
+        names, found = sorted(marked), {}
+        unets = [new_unet(encoders[name], settings, self.config.width) for name in names]
+
+        def tuned(number: int) -> NDArray[np.float64]:
+            name, unet = names[number], unets[number].to(device)
             tune_locally(unet, marked[name], settings, name, lambda _: None)
-            found[name] = dice_of(unet, tested[name], settings.classes)
-            tell((done + 1) / len(marked))
+            return dice_of(unet, tested[name], settings.classes)
+
+        for number, scores in enumerate(side_by_side(tuned, range(len(names)), device)):
+            found[names[number]] = scores
+            tell((number + 1) / len(names))
         return found
 
     def _tune_federated(

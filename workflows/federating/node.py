@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # before Flower is imported
 
@@ -21,7 +21,7 @@ from flwr.supercore.inflatable.inflatable_object import (
     no_object_id_recompute,
 )
 from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents, pull_objects
-from flwr.supernode.fleet_http_connection import http_request_response
+from flwr.supernode import fleet_http_connection
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +57,16 @@ class Node:
         self._app, self._over = app, over
 
     def serve(self, address: Address) -> None:
-        """Connect, and answer until the end; a lost connection is tried again by Flower."""
+        """Connect, and answer until the end; a lost connection is tried again by Flower.
+
+        Raises:
+            ConnectionError: it is not let in, or not yet: the server takes a site that was killed
+                for present until a minute after its last sign of life.
+        """
         logging.getLogger("flwr").handlers.clear()  # ours says it too
         logging.getLogger("flwr").setLevel(logging.WARNING)  # it tells of every request
-        with http_request_response(
+        fleet_http_connection.flwr_exit = _refuse
+        with fleet_http_connection.http_request_response(
             address.server,
             insecure=False,
             root_certificates=address.authority,
@@ -104,3 +110,8 @@ class Node:
                 push(run, session, name, data[name])
         except Exception as err:  # noqa: BLE001 - the border to Flower, whatever it raises
             log.warning("an answer could not be sent, and the round goes on without it: %s", err)
+
+
+def _refuse(code: int, message: str | None = None, *_: object, **__: object) -> NoReturn:
+    """Stand in for Flower's own, which ends the process seconds later whatever is done then."""
+    raise ConnectionError(" ".join((message or f"exit code {code}").split()))
