@@ -77,11 +77,11 @@ def test_progress_and_log_come_without_reloading(visit: Visit, site: str) -> Non
 
 
 def test_a_running_job_and_a_waiting_one_are_cancelled(visit: Visit, site: str) -> None:
+    config = {"archives": ["demo.zarr"], "method": "rotnet", "encoder": "test_resnet"}
+    config |= {"epochs": 9000, "input_px": 32, "out": "runs/long"}
+    body = {"workflow": "pretrain", "config": config}
+    first = httpx.post(f"{site}/api/v1/jobs", json=body).raise_for_status().json()["id"]
     page = visit("#/jobs/new/verify")
-    page.get_by_label("Archive (needed)").fill("demo.zarr")
-    submit(page)
-    first = job_of(page, site)["id"]
-    page.goto(f"{site}/#/jobs/new/verify")
     page.get_by_label("Archive (needed)").fill("demo.zarr")
     page.get_by_label("Priority").fill("-5")
     submit(page)
