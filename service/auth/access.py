@@ -43,10 +43,10 @@ bearer = HTTPBearer(auto_error=False, scheme_name="token")
 """The header of a request."""
 
 
-async def identify(
-    request: Request,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-) -> Caller:
+Shown = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+
+
+async def identify(request: Request, credentials: Shown) -> Caller:
     """Find out who asks.
 
     Raises:
@@ -66,8 +66,9 @@ class Requires:
 
     scope: Scope
 
-    async def __call__(self, caller: Annotated[Caller, Depends(identify)]) -> Caller:
+    async def __call__(self, request: Request, credentials: Shown) -> Caller:
         """Give the caller, or refuse."""
+        caller = await identify(request, credentials)
         caller.require(self.scope)
         return caller
 

@@ -50,6 +50,7 @@ def jobs_of(request: Request) -> Jobs:
 @router.post(
     "",
     status_code=202,
+    response_model=JobView,
     summary="Submit a job.",
     responses=problems(401, 403, 409, 413, 422, 429, 503)
     | {
@@ -58,16 +59,15 @@ def jobs_of(request: Request) -> Jobs:
 )
 def submit_job(
     request: Request,
-    response: Response,
     caller: Submitter,
     submission: Annotated[Submission, Body(examples=[EXAMPLE])],
     key: Key = None,
-) -> JobView:
+) -> Response:
     """Submit a job; `Location` says where to look at it."""
     order = Order(submission.workflow, submission.config, submission.priority, key)
     job = jobs_of(request).submit(caller, order, make_note(request, caller, "job.submit"))
-    response.headers["Location"] = f"{router.prefix}/{job.id}"
-    return job_view(job, caller)
+    place = {"Location": f"{router.prefix}/{job.id}"}
+    return Response(job_view(job, caller).model_dump_json(), 202, place, "application/json")
 
 
 @router.get(
