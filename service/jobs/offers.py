@@ -183,6 +183,24 @@ _OFFERS = (
         "gpu",
     ),
     Offer(
+        "distill",
+        _TRAINING
+        | {
+            "test_split": Kind.NAME,
+            "initial": Kind.FILE,
+            "encoder": Kind.ENCODER,
+            "init": Kind.WEIGHTS,
+        },
+        {"archives": ["patches.zarr"], "encoder": "resnet18", "out": "runs/distilled"},
+        "gpu",
+        identifying=True,
+    ),
+    Offer(
+        "partition",
+        {"archive": Kind.ARCHIVE, "manifest": Kind.TABLE, "order": Kind.TEXT},
+        {"archive": "demo.zarr"},
+    ),
+    Offer(
         "mil train",
         _OF_BAGS
         | {

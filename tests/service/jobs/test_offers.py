@@ -17,8 +17,8 @@ from workflows.registry import WORKFLOWS
 NO_JOBS = {
     *("serve", "token", "doctor", "version"),  # no work on slides
     *("info", "ls", "encoders"),  # routes of their own tell
-    *("experiment", "segment run", "distill"),  # whole studies
-    *("federate", "partition"),  # of several sites
+    *("experiment", "segment run"),  # whole studies
+    "federate",  # of several sites
 }
 """Workflows, or groups of them."""
 
