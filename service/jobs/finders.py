@@ -3,8 +3,11 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from models.encoders.known import HUB
+from models.encoders.table import known_encoders
 from service.archives import FOLDER, Archives
 from service.errors import InvalidError
 from service.jobs import paths
@@ -109,7 +112,16 @@ def _table(here: Here, word: str) -> str:
     return _source(here, word)
 
 
+@cache
+def _published() -> frozenset[str]:
+    """Repositories of the table of encoders: a job must not make the server fetch any other."""
+    found = {place for row in known_encoders() for place in (row.architecture, row.weights)}
+    return frozenset(place for place in found if place is not None)
+
+
 def _encoder(here: Here, word: str) -> str:
+    if word.startswith(HUB) and word not in _published():
+        raise InvalidError(f"{word[:80]!r} is none of the encoders that this service knows")
     if _ENCODER.fullmatch(word) and not (here.work / word).exists():
         return word
     return str(paths.existing(here.work, word))

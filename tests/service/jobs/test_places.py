@@ -140,10 +140,10 @@ def test_outputs_stay_out_of_archives_and_keep_their_kind(here: Here, work: Path
 
 def test_encoders_and_weights_are_names_or_files_here(here: Here, work: Path) -> None:
     file = str(work / "runs/a/model.safetensors")
-    for word in ("resnet50", "timm:vit_small", "hf-hub:MahmoodLab/uni"):
+    for word in ("resnet50", "timm:vit_small", "hf-hub:MahmoodLab/UNI2-h"):
         assert find(here, Kind.ENCODER, word) == word
     assert find(here, Kind.ENCODER, "runs/a/model.safetensors") == file
-    for word in ("local-dir:x", "hf-hub:a/b/c", "runs/none.safetensors", "hf-hub:../x"):
+    for word in ("local-dir:x", "hf-hub:a/b/c", "hf-hub:someone/else", "runs/none.safetensors", "hf-hub:../x"):
         with pytest.raises(InvalidError):
             find(here, Kind.ENCODER, word)
     for word in ("random:0", "random", "published"):
