@@ -49,7 +49,7 @@ def create_app(settings: ServeConfig | None = None) -> FastAPI:
     )
     app.state.settings = settings or read_settings()
     install_problems(app)
-    for area in (jobs, slides, content, observe, auth, viewer):  # compared with in this order
+    for area in (jobs, slides, content, observe, auth, viewer):  # the busiest first
         for router in area.ROUTERS:
             app.include_router(router)
     app.add_middleware(TileGate)  # innermost: tiles need no route

@@ -111,14 +111,14 @@ class Archives:
         """IDs of the committed slides of every archive."""
         return {name: self._listings.slide_ids(place) for name, place in self.locations().items()}
 
-    def look(self, slide_id: str) -> "Found":
+    def look(self, slide_id: str) -> Found:
         """Look for a slide in every archive; one copy that is damaged hides no other one."""
         held, unread = [], {}
         for name, place in self.locations().items():
             try:
                 one = self._held(slide_id, name, place)
             except (CorruptStoreError, UnavailableError) as err:
-                log.warning("%s", err)
+                log.debug("%s", err)  # whoever asks is told
                 unread[name] = err
             else:
                 held += [] if one is None else [one]
@@ -130,7 +130,7 @@ class Archives:
         Raises:
             NotFoundError: there is no such archive.
             CorruptStoreError: the slide is there, and damaged wherever it is.
-            UnavailableError: the storage does not answer.
+            UnavailableError: its storage does not answer, wherever it is.
         """
         if archive is None:
             found = self.look(slide_id)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from alembic.util import CommandError
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,7 +36,7 @@ def serve(settings: ServeConfig) -> str:
 
     Raises:
         UsageError: the address cannot be had, or is public while no token exists; the database or
-            the archives cannot be used.
+            two archives have one name.
     """
     _require_usable(settings)
     with _bound(settings.host, settings.port) as listening:
@@ -86,7 +87,7 @@ def _require_usable(settings: ServeConfig) -> None:
         raise UsageError(f"--archives: {err}") from err
     except OSError as err:
         raise UsageError(f"--work {settings.work}: {err.strerror or err}") from err
-    except (SQLAlchemyError, ImportError) as err:  # ImportError: its driver is not installed
+    except (SQLAlchemyError, CommandError, ImportError) as err:  # the last: no driver
         why = str(getattr(err, "orig", None) or err).strip().splitlines()[0]
         raise UsageError(f"the database cannot be used: {why}") from err
     if not has_token and not is_loopback(settings.host):

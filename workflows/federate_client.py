@@ -82,7 +82,7 @@ def run(config: FederateClientConfig, progress: ProgressCallback) -> Outcome:
         try:
             node.serve(address)
         except ConnectionError as err:
-            log.warning("the server cannot be reached: %s", err)
+            log.warning("not let in yet, tried again: %s", err)
         if over() or time.monotonic() > until:
             break
         time.sleep(AGAIN_S)

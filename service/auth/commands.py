@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.auth.access import Scope
@@ -64,7 +65,7 @@ def _database(settings: ServeConfig, *, make: bool = False) -> Iterator[Database
             database.close()
     except ServiceError as err:
         raise UsageError(str(err)) from err
-    except SQLAlchemyError as err:
+    except (SQLAlchemyError, CommandError) as err:
         raise UsageError(f"cannot use the database of the service: {err}") from err
 
 

@@ -126,7 +126,7 @@ class Claims:
             if end.state == "released":
                 _release(session, job)
             elif end.state == "lost" or (end.state == "cancelled" and not job.cancel):
-                self._lose(session, job, end.error or "something else stopped it")
+                self._lose(session, job, end)
             elif job.cancel and end.state == "failed" and end.document is None:
                 _finish(session, job, End("cancelled"))  # it failed of being stopped
             else:
@@ -142,7 +142,8 @@ class Claims:
         with self._database.writing() as session:
             jobs = session.scalars(late.with_for_update(skip_locked=True)).all()
             for job in jobs:
-                self._lose(session, job, "the process of the service that ran it died")
+                died = End("lost", "the process of the service that ran it died")
+                self._lose(session, job, died)
             return len(jobs)
 
     def _lease(self) -> datetime.datetime:
@@ -157,12 +158,14 @@ class Claims:
         )
         return session.scalars(select(Job).where(*ours).with_for_update()).first()
 
-    def _lose(self, session: Session, job: Job, why: str) -> None:
+    def _lose(self, session: Session, job: Job, end: End) -> None:
+        why = end.error or "something else stopped it"
         job.losses += 1
         if job.cancel:
             _finish(session, job, End("cancelled"))
         elif job.losses >= TRIES:
-            _finish(session, job, End("failed", f"given up after {TRIES} attempts: {why}"))
+            why = f"given up after {TRIES} attempts: {why}"
+            _finish(session, job, End("failed", why, end.exit_code, end.document))
         else:
             wait_s = self._timing.wait_s(job.losses)
             job.state, job.owner, job.lease_until = "queued", None, None

@@ -1,8 +1,8 @@
 """How a workflow ends: what its result, or its error, means for the job."""
 
 import errno
-import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from models.errors import ModelError
@@ -33,8 +33,8 @@ def end_of_outcome(outcome: Outcome) -> End:
         return End("succeeded", exit_code=code, document=document)
     if code == INTERRUPTED:
         return End("cancelled", exit_code=code, document=document)
-    if code == SOME_FAILED and FULL in json.dumps(document, default=str):
-        return End("lost", "the disk was full")
+    if code == SOME_FAILED and any(map(_of_full_disk, document.get("outcomes", ()))):
+        return End("lost", "the disk was full", code, document)
     if code == SOME_FAILED:
         return End("failed", _count(document), code, document)
     return End("failed", "it would be refused: the outcome says why", code, document)
@@ -60,6 +60,10 @@ def _passes(err: BaseException) -> bool:
         return True
     is_ours = isinstance(err, WorkflowError | ModelError | TilingError | SlideError)
     return isinstance(err, OSError) and not is_ours and err.errno not in FOR_GOOD
+
+
+def _of_full_disk(slide: Mapping[str, Any]) -> bool:
+    return slide.get("state") == "failed" and FULL in str(slide.get("error"))
 
 
 def _count(document: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from service.auth.access import Caller, Reader
 from service.content.sending import Sendable, disposition, of_bytes, of_file, send, tag
 from service.errors import NotFoundError
-from service.jobs.offers import OFFERS
+from service.jobs.offers import is_identifying
 from service.jobs.outputs import Written
 from service.jobs.routes import jobs_of
 from service.jobs.service import Jobs
@@ -76,7 +76,7 @@ def read_job_file(
 
 
 def _require_phi(caller: Caller, job: Job) -> None:
-    if OFFERS[job.workflow].identifying:
+    if is_identifying(job.workflow):
         caller.require("phi")
 
 

@@ -13,11 +13,14 @@ from service.errors import InvalidError
 from service.jobs import paths
 from service.jobs.kinds import Kind
 from service.jobs.lists import SUFFIXES, check_list
+from tiling.manifest import ALIASES
 
 _ARCHIVE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.zarr")
 _NETWORK = re.compile(r"[A-Za-z0-9][\w.+-]{0,199}", re.ASCII)
 _ENCODER = re.compile(r"((timm:)?|hf-hub:[A-Za-z0-9][\w.-]{0,99}/)[A-Za-z0-9][\w.+-]{0,199}", re.A)
-PERSONS = frozenset({"patient", "patient_id", "case", "case_id", "name", "mrn", "site"})
+PERSONS = frozenset(
+    ("patient", "site", *ALIASES["patient"], *ALIASES["site"], "bag", "case", "name", "mrn")
+)
 """Columns of the product's own tables, and usual ones, that tell who or where somebody is."""
 _DRAWN = re.compile(r"random(:\d{1,18})?|published", re.ASCII)
 
@@ -64,8 +67,9 @@ def _name(here: Here, word: str) -> str:
 def _label(here: Here, word: str) -> str:
     """Give the name of a column; classes named after patients would be told with every score."""
     del here
-    if word.strip().casefold() in PERSONS:
-        raise InvalidError(f"{word!r} names persons or places, and is no label")
+    for column in word.rpartition(":")[2].split(","):
+        if column.strip().casefold() in PERSONS:
+            raise InvalidError(f"{column!r} names persons or places, and is no label")
     return word
 
 

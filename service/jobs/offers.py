@@ -29,7 +29,7 @@ class Offer:
         example: a config.
         cluster: `workers` where Dask's workers do the work, `gpu` where one with a GPU does it if
             there is one, and else the job's own process.
-        identifying: what it writes may name patients.
+        identifying: what it writes or says may name patients.
         anew: it cannot go on where it was broken off, so another attempt replaces what is there.
         beside: field of the archive beside which it writes where it is given no other place.
     """
@@ -130,10 +130,11 @@ _OFFERS = (
             "source": Kind.SOURCE,
             "out": Kind.NEW_ARCHIVE,
             "slide_by": Kind.TEXT,
-            "labels": Kind.TEXT,
+            "labels": Kind.LABEL,
             "classes": Kind.TEXT,
         },
         {"source": "incoming/patches", "out": "patches.zarr"},
+        identifying=True,
     ),
     Offer(
         "import volumes",
@@ -199,6 +200,7 @@ _OFFERS = (
         "partition",
         {"archive": Kind.ARCHIVE, "manifest": Kind.TABLE, "order": Kind.TEXT},
         {"archive": "demo.zarr"},
+        identifying=True,
     ),
     Offer(
         "mil train",
@@ -279,6 +281,11 @@ _OFFERS = (
 )
 
 OFFERS: dict[str, Offer] = {offer.name: offer for offer in _OFFERS}
+
+
+def is_identifying(name: str) -> bool:
+    """Whether a workflow may name patients; so may one that is not offered any more."""
+    return name not in OFFERS or OFFERS[name].identifying
 
 
 def find_offer(name: str) -> Offer:

@@ -69,14 +69,19 @@ def list_written(
     return sorted(found.values(), key=lambda known: known.name)
 
 
+def files_beside(archive: Path) -> set[Path]:
+    """Give the files that a job may write beside an archive."""
+    return {archive.with_name(f"{archive.name}.{kind}") for kind in (REPORT, RUN, FAILURES)}
+
+
 def _is_in(path: Path, places: Collection[Path]) -> bool:
     return any(one == path or one in path.parents for one in places)
 
 
 def _written(path: Path, word: str) -> Iterator[Written]:
     if path.name.endswith(SUFFIX):
-        for kind in (REPORT, RUN, FAILURES):
-            yield from _file(path.with_name(f"{path.name}.{kind}"), f"{word}.{kind}")
+        for file in sorted(files_beside(path)):
+            yield from _file(file, f"{word}{file.name.removeprefix(path.name)}")
     elif path.is_dir():
         yield from _in_folder(path, word)
     else:

@@ -1,6 +1,7 @@
 """From the client's names of places to those of the server, for every word of a config."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from service.errors import InvalidError
 from service.jobs.finders import Here, find
 from service.jobs.kinds import OUTPUTS, Kind
 from service.jobs.names import Names
-from service.jobs.offers import Offer
-from service.jobs.paths import SUFFIX
+from service.jobs.offers import OFFERS, Offer
+from service.jobs.outputs import files_beside
+from service.jobs.paths import SUFFIX, inside
 from service.jobs.sources import PREFIX, Source, Sources
 
 FindSlides = Callable[[Iterable[str]], list[Source]]
@@ -76,6 +78,30 @@ class Places:
             self._word(placed, Kind.NEW_ARCHIVE, config[offer.beside])
         return placed.outputs
 
+    def archives(self) -> Mapping[str, str]:
+        """Folder or URL of every archive, by name."""
+        return self._here.archives.locations()
+
+    def claims(
+        self, workflow: str, config: Mapping[str, Any], archives: Mapping[str, str]
+    ) -> set[Path]:
+        """Give all places that a job may write, whatever is there by now.
+
+        Args:
+            workflow: of the job.
+            config: of the job.
+            archives: as `archives` gives them, which takes long.
+        """
+        found = set[Path]()
+        for word in _written_words(workflow, config):
+            with suppress(InvalidError):  # none that it could have written to
+                if word.endswith(SUFFIX):
+                    new = str(inside(self._here.work, f"{FOLDER}/{word}"))
+                    found |= files_beside(Path(archives.get(word, new)))
+                else:
+                    found.add(inside(self._here.work, word))
+        return found
+
     def names(self, pairs: list[tuple[str, str]]) -> Names:
         """Give the client's names of what a job named, and of all else that is here."""
         work, root = self._here.work, self._here.root
@@ -120,3 +146,12 @@ class Places:
         if kind in OUTPUTS and "://" not in found:
             placed.outputs.append((Path(found), word))
         return found
+
+
+def _written_words(workflow: str, config: Mapping[str, Any]) -> Iterator[str]:
+    offer = OFFERS.get(workflow)
+    words = {} if offer is None else offer.words
+    named = {name for name, kind in words.items() if kind in OUTPUTS}
+    if offer is not None and offer.beside is not None:
+        named.add(offer.beside)
+    yield from (config[name] for name in named if config.get(name))

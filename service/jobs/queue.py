@@ -183,17 +183,21 @@ class Queue:
                 raise NotFoundError(f"the job {job.id} {_ENDED[job.state]} without an outcome")
             return found.document
 
-    def beside(self, job: Job, slack_s: float) -> Sequence[Job]:
-        """Give the other jobs that ran while a job did, with so many seconds around both."""
+    def beside(self, job: Job, slack_s: float) -> Sequence[Row[Any]]:
+        """Give the other jobs that ran while a job did, with so many seconds around both.
+
+        Rows have `token_id`, `workflow` and `config`.
+        """
         slack = datetime.timedelta(seconds=2 * slack_s)
         if job.started is None:
             return []
-        query = select(Job).where(Job.number != job.number, Job.started.is_not(None))
+        query = select(Job.token_id, Job.workflow, Job.config)
+        query = query.where(Job.number != job.number, Job.started.is_not(None))
         query = query.where(or_(Job.finished.is_(None), Job.finished >= job.started - slack))
         if job.finished is not None:
             query = query.where(Job.started <= job.finished + slack)
         with self._database.session() as session:
-            return session.scalars(query).all()
+            return session.execute(query).all()
 
     def depth(self) -> dict[str, int]:
         """Count the jobs in each state."""

@@ -15,12 +15,13 @@ from service.database import Database
 from service.errors import InvalidError, NotFoundError, TooManyError
 from service.jobs.log import read_lines
 from service.jobs.names import Names
-from service.jobs.offers import find_offer
+from service.jobs.offers import find_offer, is_identifying
 from service.jobs.outputs import SLACK_S, Written, job_span, list_written
 from service.jobs.places import Places
 from service.jobs.queue import Asked, Queue, Wanted
 from service.jobs.schemas import check_config
 from service.jobs.tables import LOCAL, Job, JobLine, State
+from service.jobs.views import may_hear
 
 _ID = re.compile("[0-9a-f]{32}")
 IDENTIFYING = frozenset({"patient", "site", "patients", "sites", "case_id", "cases"})
@@ -116,10 +117,13 @@ class Jobs:
         """Give the outcome's document; what names patients only to callers with `phi`.
 
         Raises:
+            ForbiddenError: the workflow works on labels of patients, and may quote them anywhere.
             StateError: it has not ended.
             NotFoundError: it ended without one.
         """
         document = self._queue.outcome(job)
+        if not may_hear(caller, job.workflow):
+            caller.require("phi")
         return document if "phi" in caller.scopes else _without_patients(document)
 
     def lines(self, job: Job, after: int, limit: int) -> list[JobLine]:
@@ -137,17 +141,16 @@ class Jobs:
     def written(self, job: Job) -> list[Written]:
         """List the files that a job wrote, and no other job that ran at the same time.
 
-        What lies in the output of another one is that one's: its folder may lie in this job's. One
-        folder that two named is nobody's, if they are of two tokens, or one of them may name
-        patients.
+        A place within this job's that another one named is that one's. One place that both named,
+        or that lies in the other's, is nobody's if they are of two tokens, or if the other one may
+        name patients.
         """
-        outputs, taken = self.outputs(job), set()
-        places = {path for path, _ in outputs}
+        outputs, archives = self.outputs(job), self._places.archives()
+        places, taken = {path for path, _ in outputs}, set[Path]()
         for other in self._queue.beside(job, SLACK_S):
-            for path, _ in self.outputs(other):
-                is_within = any(place in path.parents for place in places)
-                if is_within or (path in places and _keeps_apart(job, other)):
-                    taken.add(path)
+            claims = self._places.claims(other.workflow, other.config, archives)
+            apart = _keeps_apart(job, other)
+            taken |= {one for one in claims if apart or places & {*one.parents}}
         return list_written(outputs, job_span(job), taken)
 
     def told(self, job: Job, text: str) -> str:
@@ -170,9 +173,9 @@ class Jobs:
         return self._queue.depth()
 
 
-def _keeps_apart(job: Job, other: Job) -> bool:
-    named = find_offer(other.workflow).identifying
-    return job.token_id != other.token_id or (named and not find_offer(job.workflow).identifying)
+def _keeps_apart(job: Job, other: Row[Any]) -> bool:
+    names_patients = is_identifying(other.workflow) and not is_identifying(job.workflow)
+    return job.token_id != other.token_id or names_patients
 
 
 def _token(caller: Caller) -> int:

@@ -183,12 +183,15 @@ class Registrar:
 
     def _require_same(self, slide_id: str, facts: Facts) -> None:
         """Refuse a file under the ID of an archive's slide that was cut from another file."""
-        for held in self._catalogue.held(slide_id):
+        found = self._catalogue.look(slide_id)
+        for held in found.held:
             source = held.store.attributes.get("source", {})
             if source.get("quick_hash") != facts.quick_hash:
                 raise StateError(
                     f"the archive {held.archive!r} has a slide {slide_id!r} of another file"
                 )
+        for err in found.unread.values():  # it may be of another file, too
+            raise err
 
     def _move(self, file: Path, slide_id: str) -> None:
         """Move a file into a folder of its own; both become visible at once."""

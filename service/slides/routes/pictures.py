@@ -54,7 +54,9 @@ async def get_slide_thumbnail(
 
 
 def _stored_thumbnail(request: Request, slides: Slides, slide_id: str, max_px: int) -> Response:
-    held = slides.catalogue.held(slide_id)
+    found = slides.catalogue.look(slide_id)
+    found.require_one()
+    held = found.held
     if not held:
         raise NotFoundError(f"the file of slide {slide_id!r} is gone")
     with reading(f"the thumbnail of {slide_id} in {held[0].archive}"):

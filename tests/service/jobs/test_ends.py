@@ -34,8 +34,12 @@ def test_checks_that_fail_are_no_slides() -> None:
 
 
 def test_slides_that_failed_of_a_full_disk_are_cut_again() -> None:
-    document = {"failures": [{"error": "a.zarr: [Errno 28] No space left on device"}]}
-    assert end_of_outcome(Outcome(SLIDES | document, 3)).state == "lost"
+    slide = {"state": "failed", "error": "a.zarr: [Errno 28] No space left on device"}
+    document = SLIDES | {"outcomes": [slide]}
+    end = end_of_outcome(Outcome(document, 3))
+    assert (end.state, end.document, end.exit_code) == ("lost", document, 3)
+    named = {"state": "failed", "slide_id": "No space left on device", "error": "damaged"}
+    assert end_of_outcome(Outcome(SLIDES | {"outcomes": [named]}, 3)).state == "failed"
 
 
 PASSES = {

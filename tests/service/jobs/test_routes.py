@@ -441,7 +441,7 @@ def test_files_left_in_a_folder_by_others_are_not_a_jobs(guarded: TestClient, wo
     assert [one["path"] for one in found] == ["tables/report.html"]
 
 
-def test_a_folder_within_that_another_job_wrote_is_that_ones(
+def test_a_folder_within_that_another_token_writes_is_not_shown(
     guarded: TestClient, work: Path
 ) -> None:
     bearer: Bearer = bearer_of(guarded)
@@ -457,9 +457,42 @@ def test_a_folder_within_that_another_job_wrote_is_that_ones(
         [one["path"] for one in guarded.get(f"{JOBS}/{job['id']}/files", headers=who).json()]
         for job, who in ((outer, alice), (inner, bob))
     ]
-    assert shown == [["exports/report.html"], ["exports/bob/report.html"]]
+    assert shown == [["exports/report.html"], []]  # alice may have written into bob's, too
     stolen = f"{JOBS}/{outer['id']}/files/exports/bob/report.html"
     assert guarded.get(stolen, headers=alice).status_code == 404
+
+
+def test_a_place_in_what_another_token_writes_shows_nothing(
+    guarded: TestClient, work: Path
+) -> None:
+    bearer: Bearer = bearer_of(guarded)
+    alice, bob = bearer("read", "submit", name="alice"), bearer("read", "submit", name="bob")
+    submit(guarded, PROBE | {"config": PROBE["config"] | {"out": "exports/bob"}}, **bob)
+    within = PROBE | {"config": PROBE["config"] | {"out": "exports/bob/pt_files"}}
+    job = submit(guarded, within, **alice)
+    begin(guarded)
+    begin(guarded)
+    (work / "exports/bob/pt_files").mkdir(parents=True)
+    (work / "exports/bob/pt_files/a.pt").write_text("bob's")
+    assert guarded.get(f"{JOBS}/{job['id']}/files", headers=alice).json() == []
+
+
+def test_what_lies_beside_an_archive_is_of_the_one_who_wrote_it(
+    guarded: TestClient, work: Path
+) -> None:
+    bearer: Bearer = bearer_of(guarded)
+    both = [bearer("read", "submit", name=name) for name in ("alice", "bob")]
+    body = {"workflow": "tile", "config": {"slides": ["slides/cmu.svs"], "out": "new.zarr"}}
+    jobs = [submit(guarded, body, **who) for who in both]
+    begin(guarded)
+    (work / "archives/new.zarr.run.json").parent.mkdir(exist_ok=True)
+    (work / "archives/new.zarr.run.json").write_text("{}")
+    places = [f"{JOBS}/{job['id']}/files" for job in jobs]
+    shown = guarded.get(places[0], headers=both[0]).json()
+    assert [one["path"] for one in shown] == ["new.zarr.run.json"]
+    begin(guarded)
+    for place, who in zip(places, both, strict=True):
+        assert guarded.get(place, headers=who).json() == []
 
 
 def test_a_folder_that_two_tokens_write_at_once_is_nobodys(guarded: TestClient, work: Path) -> None:
@@ -482,12 +515,15 @@ def test_what_a_job_on_labels_says_needs_phi(guarded: TestClient) -> None:
     runner = Claims(guarded.app.state.database, "test", Timing())  # type: ignore[attr-defined]  # FastAPI has it
     claim = claimed(runner)
     runner.tell(claim, None, [("warning", "DOE^JOHN has no label")])
-    runner.end(claim, End("failed", "found only 'DOE^JOHN'", 2))
+    runner.end(claim, End("failed", "found only 'DOE^JOHN'", 2, {"bags": {"empty": ["DOE^JOHN"]}}))
     place = f"{JOBS}/{job['id']}"
     told = guarded.get(place, headers=plain).text + guarded.get(f"{place}/log", headers=plain).text
     told += guarded.get(f"{place}/events", headers=plain).text
     told += guarded.get(JOBS, headers=plain).text
     assert "DOE" not in told
+    assert guarded.get(f"{place}/outcome", headers=plain).status_code == 403
+    found = guarded.get(f"{place}/outcome", headers=full).json()["document"]
+    assert found == {"bags": {"empty": ["DOE^JOHN"]}}
     assert "failed: this may name patients" in told
     assert guarded.get(place, headers=full).json()["error"] == "found only 'DOE^JOHN'"
     log = guarded.get(f"{place}/log", headers=full).json()["items"]
@@ -498,12 +534,18 @@ def test_what_a_job_on_labels_says_needs_phi(guarded: TestClient) -> None:
     ]
 
 
-@pytest.mark.parametrize("column", ["patient", "case_id", " Site "])
-def test_persons_are_no_labels(client: TestClient, column: str) -> None:
-    config = {"archives": ["demo.zarr"], "encoder": "x", "out": "runs/m", "label": column}
-    answer = client.post(JOBS, json={"workflow": "mil train", "config": config})
-    assert answer.status_code == 422
-    assert "is no label" in answer.json()["detail"]
+@pytest.mark.parametrize("column", ["patient", "case_id", " Site ", "centre"])
+def test_persons_are_no_labels(client: TestClient, work: Path, column: str) -> None:
+    (work / "incoming").mkdir()
+    bags = {"archives": ["demo.zarr"], "encoder": "x", "out": "runs/m", "label": column}
+    patches = {"source": "incoming", "out": "p.zarr", "labels": f"column:stage,{column}"}
+    for body in (
+        {"workflow": "mil train", "config": bags},
+        {"workflow": "import patches", "config": patches},
+    ):
+        answer = client.post(JOBS, json=body)
+        assert answer.status_code == 422
+        assert "is no label" in answer.json()["detail"]
 
 
 def test_files_that_may_name_patients_need_phi(guarded: TestClient, work: Path) -> None:
