@@ -80,7 +80,7 @@ class JobView(BaseModel, use_attribute_docstrings=True):
     exit_code: int | None = Field(examples=[0])
     """As of the command line: 0 all good, 2 wrong usage, 3 some slides or checks failed."""
     has_outcome: bool
-    """Whether there is an outcome."""
+    """Whether there is an outcome that the caller may read."""
 
 
 class Line(BaseModel, use_attribute_docstrings=True):
@@ -141,7 +141,7 @@ def may_hear(caller: Caller, workflow: str) -> bool:
 
 def job_view(job: Job | Row[Any], caller: Caller) -> JobView:
     """Show a caller a job, or a row of the table of jobs."""
-    hears = job.error is None or may_hear(caller, job.workflow)
+    hears = may_hear(caller, job.workflow)
     waits_again = job.state == "queued" and job.attempt > 0
     return JobView(
         id=job.id,
@@ -157,9 +157,9 @@ def job_view(job: Job | Row[Any], caller: Caller) -> JobView:
         attempts=job.attempt,
         cancelling=job.cancel and job.state == "running",
         progress=None if job.progress is None else Progress(**job.progress),
-        error=job.error if hears else WITHHELD,
+        error=job.error if hears or job.error is None else WITHHELD,
         exit_code=job.exit_code,
-        has_outcome=job.has_outcome,
+        has_outcome=job.has_outcome and hears,
     )
 
 

@@ -522,6 +522,10 @@ def test_what_a_job_on_labels_says_needs_phi(guarded: TestClient) -> None:
     told += guarded.get(JOBS, headers=plain).text
     assert "DOE" not in told
     assert guarded.get(f"{place}/outcome", headers=plain).status_code == 403
+    assert [guarded.get(place, headers=who).json()["has_outcome"] for who in (plain, full)] == [
+        False,
+        True,
+    ]
     found = guarded.get(f"{place}/outcome", headers=full).json()["document"]
     assert found == {"bags": {"empty": ["DOE^JOHN"]}}
     assert "failed: this may name patients" in told
