@@ -17,6 +17,8 @@ from PIL import Image
 
 from tests.workflows.segmenting.tissues import import_set, write_set
 
+pytestmark = pytest.mark.timeout(900)  # whole walks, each of several commands
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^    microtome (.*?)(?:\s+#.*)?$", README, re.MULTILINE)
