@@ -65,7 +65,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for area in AREAS:
             stack.enter_context(area.opened(app))
         # the first use of a thread loads much, which no client should wait for
-        await run_in_threadpool(app.state.tokens.known.ask_open)
+        await run_in_threadpool(app.state.jobs.depth)
         yield
 
 
