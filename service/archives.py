@@ -121,8 +121,8 @@ class Archives:
                 log.debug("%s", err)  # whoever asks is told
                 unread[name] = err
             else:
-                held += [] if one is None else [one]
-        return Found(tuple(held), unread)
+                held.append(one)
+        return Found(tuple(one for one in held if one is not None), unread)
 
     def holding(self, slide_id: str, archive: str | None = None) -> Iterator[Held]:
         """Give the slide in every archive that has it, or in the one asked for.

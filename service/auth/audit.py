@@ -62,8 +62,8 @@ def make_note(request: Request, caller: Caller, action: str) -> Note:
 
     def note(connection: Connection, subject: str, detail: str) -> None:
         told = who | {"detail": detail[:2000]}
-        log.info("%s %s", action, subject, extra={"audit": told})
         what = {"at": now(), "action": action[:100], "subject": subject[:500], "request_id": named}
         connection.execute(INSERT, told | what)
+        log.info("%s %s", action, subject, extra={"audit": told})
 
     return note

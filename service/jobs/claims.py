@@ -141,8 +141,8 @@ class Claims:
                 return 0
         with self._database.writing() as session:
             jobs = session.scalars(late.with_for_update(skip_locked=True)).all()
+            died = End("lost", "the process of the service that ran it died")
             for job in jobs:
-                died = End("lost", "the process of the service that ran it died")
                 self._lose(session, job, died)
             return len(jobs)
 

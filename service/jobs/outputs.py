@@ -61,8 +61,7 @@ def list_written(
     found: dict[str, Written] = {}
     for path, word in outputs:
         for one in _written(path, word):
-            is_ours = span[0] <= one.modified <= span[1] and not _is_in(one.path, taken)
-            if is_ours:
+            if span[0] <= one.modified <= span[1] and not _is_in(one.path, taken):
                 found.setdefault(one.name, one)
             if len(found) >= MOST:
                 return sorted(found.values(), key=lambda known: known.name)

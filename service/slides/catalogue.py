@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from service.archives import Archives, Found, Held
+from service.archives import Archives, Found
 from service.database import Database
 from service.errors import InvalidError, NotFoundError
 from service.slides.places import allowed_file, resolve_inside
@@ -99,10 +99,6 @@ class Catalogue:
         if not any(slide_id in ids for ids in known.values()):
             return Found((), {})
         return self._archives.look(slide_id)
-
-    def held(self, slide_id: str) -> tuple[Held, ...]:
-        """Give the slide in every archive that has it, and where it can be read."""
-        return self.look(slide_id).held
 
     def root_of_slides(self) -> Path:
         """Give the folder of slides that may be registered.

@@ -1,5 +1,7 @@
 """Small works side by side against a plain loop."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> object:
+def two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

@@ -130,6 +130,18 @@ def test_a_job_that_is_always_lost_is_given_up(queue: Queue, database: Database)
     assert found.error == f"given up after {TRIES} attempts: its process died by SIGSEGV"
 
 
+def test_what_it_told_at_last_is_kept(queue: Queue, database: Database) -> None:
+    (job,) = add(queue)
+    claims = claims_of(database)
+    for number in range(TRIES):
+        claim = claims.claim()
+        assert claim is not None
+        claims.end(claim, End("lost", "the disk was full", 3, {"attempt": number}))
+    found = queue.find(job.id, 1)
+    assert (found.state, found.exit_code) == ("failed", 3)
+    assert queue.outcome(found) == {"attempt": TRIES - 1}
+
+
 def test_a_lost_job_waits_longer_each_time(queue: Queue, database: Database) -> None:
     (job,) = add(queue)
     claims = claims_of(database, timing=Timing(first_wait_s=100.0, longest_wait_s=250.0))
