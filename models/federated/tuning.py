@@ -9,10 +9,12 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from segmentation_models_pytorch.losses import DiceLoss
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,6 +36,7 @@ LAST_RATE = 0.1
 JUDGED = 64
 """Slices that are segmented at a time."""
 
+Loss = Literal["ce", "dice-ce"]
 Tell = Callable[[float], None]
 
 
@@ -48,6 +51,9 @@ class TuneSettings:
         batch: slices of a step, 10 (source, sister code).
         lr: of Adam, 5e-5 (source, sister code), half a cosine to a tenth.
         weight_decay: 1e-5 (source, sister code).
+        loss: cross-entropy (source, sister code), or that and the soft Dice loss of the classes but
+            background, which a few hundred steps need where most pixels are background.
+        bent: whether slices are mirrored, bent and turned as in pretraining (our choice).
         seed: of the decoder's weights, the order and the views.
 
     Raises:
@@ -60,6 +66,8 @@ class TuneSettings:
     batch: int = 10
     lr: float = 5e-5
     weight_decay: float = 1e-5
+    loss: Loss = "ce"
+    bent: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -131,6 +139,25 @@ def tune_together(
     return unet
 
 
+def loss_of(logits: Tensor, masks: Tensor, kind: Loss) -> Tensor:
+    """Give the mean loss of pixels whose class is known.
+
+    The soft Dice loss is 1 - 2 sum(p t) / (sum p + sum t) over the batch, the mean of the classes
+    but background; one that the batch lacks adds 0 (F. Milletari et al., V-Net, 3DV 2016).
+
+    Args:
+        logits: `(B, classes, H, W)`.
+        masks: classes, int64 `(B, H, W)`; 255 where nobody said.
+        kind: cross-entropy, or the sum of both.
+    """
+    loss = functional.cross_entropy(logits, masks, ignore_index=OUTSIDE)
+    if kind == "ce":
+        return loss
+    classes = list(range(1, logits.shape[1]))
+    dice: Tensor = DiceLoss("multiclass", classes, ignore_index=OUTSIDE)(logits, masks)
+    return loss + dice
+
+
 @torch.no_grad()
 def dice_of(unet: UNet, slices: Slices, classes: int) -> NDArray[np.float64]:
     """Give the Dice of each volume and each class but background, `(volumes, classes - 1)`.
@@ -179,7 +206,7 @@ def _fit(
             group["lr"] = settings.rate(step)
         images, masks = _drawn(slices, order, settings, seed, step)
         logits = unet(images.to(device, memory_format=torch.channels_last))
-        loss = functional.cross_entropy(logits, masks.to(device), ignore_index=OUTSIDE)
+        loss = loss_of(logits, masks.to(device), settings.loss)
         loss.backward()  # type: ignore[no-untyped-call]  # torch
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -199,12 +226,14 @@ def _annotated(slices: Slices) -> Tensor:
 def _drawn(
     slices: Slices, rows: Tensor, settings: TuneSettings, seed: int, step: int
 ) -> tuple[Tensor, Tensor]:
-    """Give images and masks of a step, bent alike; each pass shuffles anew."""
+    """Give images and masks of a step; each pass shuffles anew, and bends both alike if at all."""
     size = min(settings.batch, len(rows))
     per_epoch = len(rows) // size
     epoch, number = divmod(step, per_epoch)
     shuffled = epoch_generator(seed, epoch).permutation(len(rows))
     chosen = rows[torch.from_numpy(shuffled[number * size : (number + 1) * size])]
+    if not settings.bent:
+        return slices.images[chosen], slices.masks[chosen].long()
     warps = draw_warps(size, epoch_generator(seed + (VIEW_STREAM << 32), step))
     images = apply_warps(slices.images[chosen], warps)
     inner = slices.masks[chosen].float()[:, None] - OUTSIDE  # so that beyond the canvas is OUTSIDE

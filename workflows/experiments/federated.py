@@ -168,6 +168,8 @@ class FederatedTrials:
             min(config.tune_rounds, config.tune_steps),
             config.tune_batch,
             config.tune_lr,
+            loss=config.tune_loss,
+            bent=config.tune_bent,
             seed=cell.seed,
         )
 

@@ -66,6 +66,11 @@ class FederatedConfig(WorkflowConfig):
     """Slices of a step of fine-tuning."""
     tune_lr: float = Field(default=5e-5, gt=0)
     """Learning rate of fine-tuning, which falls to a tenth."""
+    tune_loss: Literal["ce", "dice-ce"] = "ce"
+    """Cross-entropy, or that and soft Dice: for few steps where most pixels are background."""
+    tune_bent: bool = True
+    """Mirror, bend and turn annotated slices as in pretraining; off for few steps on slices that
+    all lie alike."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a GPU that there is."""
     overwrite: bool = False

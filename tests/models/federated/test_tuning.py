@@ -12,6 +12,7 @@ from models.federated.slices import OUTSIDE, Slices, read_slices
 from models.federated.tuning import (
     TuneSettings,
     dice_of,
+    loss_of,
     new_unet,
     tune_locally,
     tune_together,
@@ -98,6 +99,48 @@ def test_dice_is_that_of_loops_over_voxels_of_each_volume() -> None:
                             b += int(said[i, y, x] == c)
                             both += int(truth[i, y, x] == c and said[i, y, x] == c)
             assert found[v, c - 1] == pytest.approx(2 * both / (a + b))
+
+
+def test_the_loss_is_that_of_loops_over_pixels() -> None:
+    rng = np.random.default_rng(0)
+    logits = torch.from_numpy(rng.normal(size=(2, 4, 3, 3)))
+    masks = torch.from_numpy(rng.integers(0, 3, (2, 3, 3)))  # class 3 is missing
+    masks[:, 0] = OUTSIDE
+    entropy, both, said, true = [], np.zeros(4), np.zeros(4), np.zeros(4)
+    for b, y, x in np.ndindex(2, 3, 3):
+        if masks[b, y, x] == OUTSIDE:
+            continue
+        exps = np.exp(logits[b, :, y, x].numpy())
+        share, truth = exps / exps.sum(), int(masks[b, y, x])
+        entropy.append(-np.log(share[truth]))
+        both[truth] += share[truth]
+        said += share
+        true[truth] += 1
+    dice = [1 - 2 * both[c] / (said[c] + true[c]) if true[c] else 0.0 for c in (1, 2, 3)]
+    alone = np.mean(entropy)
+    assert loss_of(logits, masks, "ce").item() == pytest.approx(alone)
+    assert loss_of(logits, masks, "dice-ce").item() == pytest.approx(alone + np.mean(dice))
+
+
+class Seen(torch.nn.Module):
+    """A network that keeps what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.images = torch.nn.Parameter(torch.zeros(1)), list[torch.Tensor]()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.images += list(images)
+        return images * self.one + torch.zeros(1, 2, 1, 1)
+
+
+@pytest.mark.parametrize("bent", [False, True])
+def test_slices_that_are_not_bent_are_shown_as_they_are(volumes: Path, bent: bool) -> None:
+    own, seen = slices(volumes, "a0"), Seen()
+    tune_locally(seen, own, replace(QUICK, bent=bent), "a", quiet)  # type: ignore[arg-type]
+    known = [any(torch.equal(one, other) for other in own.images) for one in seen.images]
+    assert len(known) == 16
+    assert all(known) != bent
 
 
 def test_a_class_that_neither_has_is_not_counted() -> None:
