@@ -64,7 +64,8 @@ $(CONSUMERS): $(TESTED)
 	@touch $@
 
 # What needs Flower, and the routes of the service on those versions.
-WITH_FLOWER := tests/workflows/federating/test_apps.py tests/workflows/federating/test_flower.py tests/service/test_routes.py \
+WITH_FLOWER := tests/workflows/federating/test_apps.py tests/workflows/federating/test_flower.py \
+	tests/workflows/federating/test_server.py tests/service/test_routes.py \
 	-W ignore::DeprecationWarning
 
 # Flower asks for older versions of what the service is built on: an environment that has these, and all else from ours.

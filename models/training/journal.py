@@ -66,6 +66,11 @@ class Journal:
             _draw(self._events, line)
             self._events.flush()
 
+    def lines(self, kind: str) -> list[dict[str, Any]]:
+        """Read the lines of a kind, those of earlier processes too."""
+        found = [json.loads(line) for line in self._path.read_bytes().splitlines()]
+        return [line for line in found if line["kind"] == kind]
+
     def flush(self) -> None:
         """Bring all lines to the disk."""
         if self._writes:

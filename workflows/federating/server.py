@@ -19,6 +19,9 @@ from workflows.federating.link import Door, open_link
 
 log = logging.getLogger(__name__)
 
+ROUND = "round"
+"""Kind of the lines of committed rounds."""
+
 Line = dict[str, Any]
 
 
@@ -43,9 +46,10 @@ def run(
     plan, folder = Plan.of(document["plan"]), Path(document["folder"])
     began, bench = time.monotonic(), Bench(plan, choose_device("cpu"))
     federation = Federation(plan, folder, bench.weights())
-    seen: dict[str, int] = {}
     keys = {site: key.encode() for site, key in document["keys"].items()}
     with Journal(folder, federation.round, tensorboard=False) as journal:
+        rounds = [line["patches"] for line in journal.lines(ROUND)]
+        seen = {site: count for patches in rounds for site, count in patches.items()}
 
         def write(line: Line) -> None:
             journal.write(line)
@@ -79,7 +83,7 @@ def run(
 def _line(report: RoundReport, seconds: float) -> Line:
     """Describe a round; the server sees no loss, so the line has none."""
     return {
-        "kind": "round",
+        "kind": ROUND,
         "step": report.number + 1,
         "round_seconds": round(seconds, 6),
         **report.document(),
