@@ -33,8 +33,8 @@ def write(bag: Bag, sink: Sink, dtype: np.dtype[Any]) -> None:
         return
     if len(bag) < LEAST_PATCHES:
         sink.warn(f"{len(bag)} patches, and CLAM's instance loss needs {LEAST_PATCHES}")
-    with sink.file(f"pt_files/{bag.name}.pt") as path:
-        write_tensor(path, bag.blocks(dtype=dtype), (len(bag), bag.dim), dtype)
+    with sink.stream(f"pt_files/{bag.name}.pt") as file:
+        write_tensor(file, bag.blocks(dtype=dtype), (len(bag), bag.dim), dtype)
     with sink.file(f"h5_files/{bag.name}.h5") as path:
         write_hdf5(path, {"features": rows_of(bag, dtype), "coords": array_of(bag.coords)})
     with sink.file(f"patches/{bag.name}.h5") as path:

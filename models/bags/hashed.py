@@ -42,6 +42,10 @@ class HashedFile:
         self.size += view.nbytes
         return view.nbytes
 
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        self._file.flush()
+
     def hexdigest(self) -> str:
         """SHA-256 of all that was written."""
         if self._pending is not None:

@@ -68,6 +68,16 @@ class Sink:
             self._renamed.add(final.parent)
 
     @contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """Give a path beside `name` for a file that is removed at the end of the block.
+
+        Raises:
+            BagError: the disk is full, or the folder cannot be written.
+        """
+        with self._temporary(name) as (temporary, _):
+            yield temporary
+
+    @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
         """Give a path of a folder to make; it becomes `name` when the block ends well.
 

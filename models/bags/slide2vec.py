@@ -133,13 +133,13 @@ def _write_coordinates(bag: Bag, order: NDArray[np.int64], sink: Sink, name: str
 
 
 def _write_features(bag: Bag, order: NDArray[np.int64], sink: Sink, dtype: np.dtype[Any]) -> None:
-    with sink.file(f"tile_embeddings/{bag.name}.pt") as path:
-        scratch = path.with_name(f"{path.name}.rows.tmp")
+    name = f"tile_embeddings/{bag.name}.pt"
+    with sink.scratch(name) as scratch, sink.stream(name) as file:
         sorted_already = np.array_equal(order, np.arange(len(bag)))
         blocks = (
             bag.blocks(dtype=dtype) if sorted_already else reordered(bag, order, dtype, scratch)
         )
-        write_tensor(path, blocks, (len(order), bag.dim), dtype)
+        write_tensor(file, blocks, (len(order), bag.dim), dtype)
 
 
 def _sidecar(bag: Bag, count: int, dtype: np.dtype[Any], places: dict[str, str]) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def write(bag: Bag, sink: Sink, dtype: np.dtype[Any]) -> None:
     bag.require_mpp("slideflow")
     if not len(bag):
         return
-    with sink.file(f"{bag.name}.pt") as path:
-        write_tensor(path, bag.blocks(dtype=dtype), (len(bag), bag.dim), dtype)
+    with sink.stream(f"{bag.name}.pt") as file:
+        write_tensor(file, bag.blocks(dtype=dtype), (len(bag), bag.dim), dtype)
     with sink.file(f"{bag.name}.index.npz") as path, path.open("wb") as file:
         np.savez(file, arr_0=centres(bag.coords, bag.level0_patch))
 

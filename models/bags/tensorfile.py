@@ -7,11 +7,12 @@ tensors make equal files.
 
 import io
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -26,31 +27,63 @@ ALIGNMENT = 64
 
 LOCAL_HEADER = 30
 ZIP64_EXTRA = 20
+SIZES_FOLLOW = 0x08
+"""Flag of a ZIP record whose sizes and checksum stand behind its bytes (APPNOTE 4.4.4, 4.3.9)."""
+DESCRIPTOR = struct.Struct("<4sLQQ")
 PADDING_ID = b"FB"
 """Name that torch gives to the field of a ZIP header that fills up to the alignment."""
 
 STORAGES = {"float16": torch.HalfStorage, "float32": torch.FloatStorage}
 
 
+class Stream(Protocol):
+    """Takes bytes, from the first to the last."""
+
+    def write(self, data: memoryview, /) -> int:
+        """Append bytes."""
+
+    def flush(self) -> object:
+        """Hand on what was written."""
+
+
 def write_tensor(
-    path: Path, blocks: Iterable[Rows], shape: tuple[int, int], dtype: np.dtype[Any]
+    file: Stream, blocks: Iterable[Rows], shape: tuple[int, int], dtype: np.dtype[Any]
 ) -> None:
     """Write the rows of `blocks` as one tensor of `shape` `(n, D)`.
 
     Raises:
         BagError: the blocks have other rows than `shape` says.
     """
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    onward = _Onward(file)
+    with zipfile.ZipFile(onward, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
         _record(archive, "data.pkl", _pickled(shape, dtype))
         _record(archive, "byteorder", b"little")
-        written = _numbers(archive, _padded(archive, "data/0"), blocks, dtype)
+        written = _numbers(archive, onward, blocks, dtype)
         _record(archive, "version", b"3\n")
     if written != shape[0]:
-        raise BagError(f"{path.name} was to have {shape[0]} rows, and {written} came")
+        raise BagError(f"the tensor was to have {shape[0]} rows, and {written} came")
+
+
+class _Onward:
+    """A file that cannot go back, and counts what is written; zipfile writes sizes behind bytes."""
+
+    def __init__(self, file: Stream) -> None:
+        self._file, self._size = file, 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        self._file.write(memoryview(data))
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def flush(self) -> None:
+        self._file.flush()
 
 
 def _numbers(
-    archive: zipfile.ZipFile, info: zipfile.ZipInfo, blocks: Iterable[Rows], dtype: np.dtype[Any]
+    archive: zipfile.ZipFile, file: _Onward, blocks: Iterable[Rows], dtype: np.dtype[Any]
 ) -> int:
     """Write the record of all numbers; gives how many rows came.
 
@@ -58,22 +91,19 @@ def _numbers(
     """
     from imagecodecs import deflate_crc32
 
-    file, rows, size, checksum = cast(IO[bytes], archive.fp), 0, 0, 0
-    info.header_offset, info.CRC, info.compress_size = file.tell(), 0, 0
+    info, rows, size, checksum = _padded(f"{ROOT}/data/0", file.tell()), 0, 0, 0
+    info.header_offset = file.tell()
     file.write(info.FileHeader(zip64=True))
     for block in blocks:
         data = np.ascontiguousarray(block, dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         file.write(data.data)
         checksum = deflate_crc32(data, checksum)  # type: ignore[arg-type]  # takes any buffer
         rows, size = rows + len(block), size + data.size
+    file.write(DESCRIPTOR.pack(b"PK\x07\x08", checksum, size, size))
     info.CRC, info.file_size, info.compress_size = checksum, size, size
-    end = file.tell()
-    file.seek(info.header_offset)
-    file.write(info.FileHeader(zip64=True))  # now with sizes and checksum
-    file.seek(end)
     archive.filelist.append(info)
     archive.NameToInfo[info.filename] = info
-    archive.start_dir = end
+    archive.start_dir = file.tell()
     return rows
 
 
@@ -135,12 +165,11 @@ def _record(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(zipfile.ZipInfo(f"{ROOT}/{name}"), data)
 
 
-def _padded(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
-    """Name a record whose data begin at a multiple of `ALIGNMENT`."""
-    info = zipfile.ZipInfo(f"{ROOT}/{name}")
-    file = archive.fp
-    offset = 0 if file is None else file.tell()
-    start = offset + LOCAL_HEADER + len(info.filename) + ZIP64_EXTRA + 4
+def _padded(name: str, offset: int) -> zipfile.ZipInfo:
+    """Name a record at an offset, so that its bytes begin at a multiple of `ALIGNMENT`."""
+    info = zipfile.ZipInfo(name)
+    info.flag_bits |= SIZES_FOLLOW
+    start = offset + LOCAL_HEADER + len(name) + ZIP64_EXTRA + 4
     padding = -start % ALIGNMENT
     info.extra = PADDING_ID + padding.to_bytes(2, "little") + b"Z" * padding
     return info

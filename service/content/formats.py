@@ -24,7 +24,8 @@ def write_pt(bag: Bag, dtype: np.dtype[Any], path: Path) -> None:
     """Write one plain tensor `(n, D)`, which `torch.load(…, weights_only=True)` opens."""
     from models.bags.tensorfile import write_tensor
 
-    write_tensor(path, bag.blocks(dtype=dtype), (len(bag), bag.dim), dtype)
+    with path.open("wb") as file:
+        write_tensor(file, bag.blocks(dtype=dtype), (len(bag), bag.dim), dtype)
 
 
 def write_npz(bag: Bag, dtype: np.dtype[Any], path: Path) -> None:
