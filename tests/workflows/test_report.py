@@ -135,6 +135,13 @@ def test_slides_to_look_at_are_named(changes: dict[str, Any], sentence: str) -> 
     assert sentence in page
 
 
+def test_who_the_slides_are_of_is_not_on_the_page() -> None:
+    known = {"patient": "PAT-0017", "site": "Ward-Seven", "label": "said-by-label"}
+    page = render_page("a.zarr", [_slide(**known)], None, "1")
+    assert "S1" in page
+    assert not [word for word in known.values() if word in page]
+
+
 def test_a_thousand_slides_make_a_page_of_a_few_hundred_kilobytes() -> None:
     page = render_page("a.zarr", [_slide(f"S{i}", n_patches=i) for i in range(1000)], None, "1")
     assert len(page) < 600_000

@@ -3,9 +3,12 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -87,6 +90,20 @@ def test_a_database_that_is_none_is_told(microtome: Microtome, tmp_path: Path) -
     ran = microtome("serve", "--work", tmp_path, "--port", 0)
     assert ran.code == 2
     assert "file is not a database" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["serve", "--port", 0], ["token", "list"]])
+def test_a_database_of_a_newer_version_is_told(
+    microtome: Microtome, tmp_path: Path, words: list[Any]
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "service.sqlite")) as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        database.execute("INSERT INTO alembic_version VALUES ('from-the-future')")
+        database.commit()
+    ran = microtome(*words, "--work", tmp_path)
+    assert ran.code == 2
+    assert "Can't locate revision identified by 'from-the-future'" in ran.err
     assert ran.err.count("\n") == 1
 
 
