@@ -49,13 +49,14 @@ class FederateClientConfig(WorkflowConfig):
     split: str | None = None
     """Only slides of this split of the manifest."""
     clip: float | None = Field(default=None, gt=0)
-    """Greatest length of a feature that leaves this site; features have length 1."""
+    """Greatest length of a feature that leaves this site, to which noise is in proportion; features
+    have length 1, and receive it again at the other sites, so by itself it hides nothing."""
     noise: float = Field(default=0.0, ge=0)
     """Deviation of Gaussian noise on features that leave this site, as a multiple of clip."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a GPU that there is."""
     join_minutes: float = Field(default=60.0, gt=0)
-    """To try to reach the server, before giving up."""
+    """To try to reach the server, at first and after it was last heard of, before giving up."""
 
 
 def run(config: FederateClientConfig, progress: ProgressCallback) -> Outcome:
@@ -77,15 +78,15 @@ def run(config: FederateClientConfig, progress: ProgressCallback) -> Outcome:
     authority, keys = require_file("--authority", config.authority), read_private_key(config.key)
     address = Address(config.server, authority, keys)
     node = Node(client_app(guest.work, over.set), over)
-    until = time.monotonic() + config.join_minutes * 60
+    patience_s = config.join_minutes * 60
     while not over():
         try:
-            node.serve(address)
+            node.serve(address, patience_s)
         except ConnectionError as err:
             log.warning("not let in yet, tried again: %s", err)
-        if over() or time.monotonic() > until:
+        if over() or time.monotonic() > node.heard + patience_s:
             break
-        time.sleep(AGAIN_S)
+        time.sleep(min(AGAIN_S, patience_s))
     rounds = _read_rounds(Path(config.out).expanduser() / ROUNDS)
     told = {"site": config.site, "rounds": rounds, "out": config.out, "over": over()}
     return Outcome(told, ALL_GOOD if over() else SOME_FAILED)

@@ -12,6 +12,7 @@ from workflows.progress import ProgressCallback
 from workflows.training.folder import Kind
 from workflows.training.paths import absolute, location
 from workflows.training.running import train_into_folder
+from workflows.units import plural
 
 HABITS = ("out", "device", "overwrite")
 """Options that a run may be taken up again with another value of."""
@@ -37,7 +38,8 @@ class FederateSimulateConfig(FederationConfig):
     """No site hears of another: local training, the baseline. Each site's encoder is kept, and
     their mean."""
     clip: float | None = Field(default=None, gt=0)
-    """Greatest length of a feature that leaves a site; features have length 1."""
+    """Greatest length of a feature that leaves a site, to which noise is in proportion; features
+    have length 1, and receive it again at the other sites, so by itself it hides nothing."""
     noise: float = Field(default=0.0, ge=0)
     """Deviation of Gaussian noise on features that leave a site, as a multiple of clip."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -63,6 +65,9 @@ def _job(config: FederateSimulateConfig) -> dict[str, Any]:
     from models.federated.joining import find_members, guess_kind
 
     members = find_members([location(archive) for archive in config.archives], config.split)
+    together = 1 if config.alone else len(members)
+    if config.quorum > together:
+        raise UsageError(f"--quorum {config.quorum}: {plural(together, 'site')} learn together")
     try:
         plan = plan_document(config, guess_kind(members[0]))
     except ValueError as err:
@@ -82,7 +87,7 @@ def _about_privacy(config: FederateSimulateConfig) -> list[str]:
     """Say what the noise is worth, and what it is not."""
     if not config.noise or config.method != "fcl":
         return []
-    from models.federated.privacy import FeaturePrivacy
+    from models.federated.privacy import DELTA, FeaturePrivacy
 
     epsilon = FeaturePrivacy(config.clip, config.noise).epsilon(config.rounds, DELTA)
     return [
@@ -90,7 +95,3 @@ def _about_privacy(config: FederateSimulateConfig) -> list[str]:
         f"{config.rounds} rounds, as if the encoder were public; weights leave without noise, so "
         "the training as a whole is not differentially private"
     ]
-
-
-DELTA = 1e-5
-"""That the budget of noise is told at (our choice)."""

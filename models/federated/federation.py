@@ -14,13 +14,15 @@ from models.federated.checking import check_answer, check_bank
 from models.federated.errors import ProtocolError, QuorumError
 from models.federated.packing import read_sealed, write_sealed
 from models.federated.plan import Plan
-from models.federated.protocol import Answer, Order, message_payload
+from models.federated.protocol import Answer, Order, answer_bytes, message_payload
 from models.ssl.bank import Bank
 from models.ssl.fcl import FclSettings
 
 STATE = re.compile(r"state-(\d+)\.safetensors")
 KEPT = 2
 """States of rounds that stay."""
+HEADER_BYTES = 1 << 20
+"""Room for all but the tensors in an answer: names and shapes."""
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +109,9 @@ class Federation:
         Raises:
             ProtocolError: it must not count.
         """
+        most = answer_bytes(self.weights, self._entries, self._features or 0) + HEADER_BYTES
+        if len(message) > most:
+            raise ProtocolError(f"an answer of {len(message):,} bytes, and {most:,} are the most")
         answer = Answer.decode(message)
         payload = message_payload(message)
         self._traffic.up += payload

@@ -63,6 +63,8 @@ def find_members(archives: Sequence[str], split: str | None) -> list[Members]:
         where = "" if split is None else f" of the split {split!r}"
         raise DataError(f"there are no slides{where} in {', '.join(archives)}")
     names = [members.name for members in found]
+    if unsafe := [name for name in names if name in (".", "..") or set(name) & set("/\\\0")]:
+        raise DataError(f"the site {unsafe[0]!r} cannot be the name of a folder")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"several archives have slides of the site {twice[0]!r}; make them one")

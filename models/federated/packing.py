@@ -41,7 +41,7 @@ def unpack(data: bytes) -> tuple[Document, dict[str, Tensor]]:
         (length,) = LENGTH.unpack_from(data)
         header = json.loads(data[LENGTH.size : LENGTH.size + length])
         document = json.loads(header["__metadata__"][KEY])
-    except (SafetensorError, struct.error, ValueError, KeyError, TypeError) as err:
+    except (SafetensorError, struct.error, ValueError, KeyError, TypeError, RecursionError) as err:
         raise ProtocolError(f"these bytes are no message of ours: {err}") from err
     if not isinstance(document, dict):
         raise ProtocolError("these bytes are no message of ours: they describe nothing")

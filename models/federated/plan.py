@@ -104,7 +104,16 @@ class Plan:
         names = {one.name for one in fields(cls)}
         if not isinstance(document, dict) or set(document) != names:
             raise ProtocolError("the plan is not one of this version of microtome")
+        usual = cls().document()
+        other = [name for name in sorted(names) if not _is_like(document[name], usual[name])]
+        if other:
+            raise ProtocolError(f"the plan cannot be followed: {other[0]} is of another type")
         try:
             return cls(**document)
         except (TypeError, ValueError) as err:
             raise ProtocolError(f"the plan cannot be followed: {err}") from err
+
+
+def _is_like(value: Any, usual: Any) -> bool:
+    """Whether a value has the type of another; whole numbers may stand for others."""
+    return type(value) is type(usual) or (type(value), type(usual)) == (int, float)

@@ -65,11 +65,12 @@ class Order:
             ProtocolError: it is no order of this version.
         """
         document, tensors = _open(data, "order", ORDER)
-        sites = document["sites"]
+        sites, plan = document["sites"], document["plan"]
+        if not isinstance(plan, dict) or not _are_names(sites):
+            raise ProtocolError("an order whose plan or sites are none")
         banks = {site: _read_bank(tensors, f"{BANK}{i}/") for i, site in enumerate(sites)}
         _require_none_left(tensors)
-        run, number, plan = document["run"], document["round"], document["plan"]
-        return cls(run, int(number), plan, _read_weights(tensors), banks)
+        return cls(document["run"], document["round"], plan, _read_weights(tensors), banks)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Answer:
         site, patches = document["site"], document["patches"]
         if not isinstance(site, str) or not site or not _is_count(patches):
             raise ProtocolError(f"an answer of the site {site!r} with {patches!r} patches")
-        run, number = document["run"], int(document["round"])
+        run, number = document["run"], document["round"]
         return cls(run, number, site, patches, _read_weights(tensors), bank)
 
 
@@ -157,6 +158,9 @@ def _open(data: bytes, kind: str, names: frozenset[str]) -> tuple[Document, dict
         )
     if document.get("kind") != kind or set(document) != names:
         raise ProtocolError(f"this is no {kind}, or says more than the protocol names")
+    run, number = document["run"], document["round"]
+    if not isinstance(run, str) or not (_is_count(number) or (number == 0 and type(number) is int)):
+        raise ProtocolError(f"a message of the run {run!r:.40} and the round {number!r:.40}")
     return document, tensors
 
 
@@ -187,4 +191,9 @@ def _require_none_left(tensors: Mapping[str, Tensor]) -> None:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return type(value) is int and value > 0
+
+
+def _are_names(values: Any) -> bool:
+    good = isinstance(values, list) and all(isinstance(one, str) for one in values)
+    return good and len(set(values)) == len(values)

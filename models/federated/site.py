@@ -2,15 +2,17 @@
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from models.errors import NumericsError
 from models.federated.bench import Bench
+from models.federated.checking import check_bank
 from models.federated.errors import ProtocolError
 from models.federated.packing import read_sealed, write_sealed
 from models.federated.plan import Plan
@@ -24,10 +26,12 @@ from models.training.optimizers import build_optimizer
 from models.training.schedule import learning_rate, set_learning_rate
 from tiling.epochs import epoch_generator
 
-CHOICE_STREAM, NOISE_STREAM, STEP_STREAM = 13, 17, 19
+CHOICE_STREAM, STEP_STREAM = 13, 19
 """Set these draws apart from those of orders and views, which have the same seed."""
 KEPT = 2
 """Banks of earlier rounds that a site keeps: a round may be done once more."""
+SENT = "sent/"
+"""Prefix of the bank as it left, beside the whole one."""
 
 
 @dataclass
@@ -81,17 +85,18 @@ class Site:
         order = Order.decode(message)
         if Plan.of(order.plan) != self.bench.asked:
             raise ProtocolError("the order is of another plan than this site began with")
+        self._require_recent(order)
         self.bench.load(order.weights)
         self.last = Work()
         if isinstance(self.bench.method, Fcl):
             own = self._recall(order) or self._timed_bank()
             banks = [order.banks[site] for site in sorted(order.banks)]
+            known = self.bench.method.settings
+            for one in banks:
+                check_bank(one, features=known.features, entries=known.entries)
             self.bench.method.hold(own, banks, seed=self.seed)
         self._train(order.round)
-        bank = self._timed_bank() if isinstance(self.bench.method, Fcl) else None
-        if bank is not None:
-            self._remember(order, bank)
-            bank = self.privacy.guard(bank, self._noise(order.round))
+        bank = self._released(order) if isinstance(self.bench.method, Fcl) else None
         answer = Answer(
             order.run, order.round, self.name, self.source.patches, self.bench.weights(), bank
         ).encode()
@@ -134,39 +139,63 @@ class Site:
         self.last.seconds["bank"] = spent + time.perf_counter() - began
         return bank
 
-    def _noise(self, number: int) -> torch.Generator:
-        """Give the stream of the noise.
+    def _require_recent(self, order: Order) -> None:
+        """Refuse a round whose bank left with noise, and is not kept any more.
 
-        With noise it is the system's, which nobody can repeat: who knows the seed of the run knows
-        noise that is drawn from it.
+        Raises:
+            ProtocolError: it would leave again with other noise, which could be averaged away.
         """
-        generator = torch.Generator()
-        if self.privacy.noise:
-            generator.seed()
-            return generator
-        return generator.manual_seed(_draw(self.seed, NOISE_STREAM, number))
+        newest = max(self._kept(order), default=0)
+        if self.privacy.noise and order.round < newest and not self._read(order, order.round):
+            raise ProtocolError(f"round {order.round} is long over, the last was {newest}")
+
+    def _released(self, order: Order) -> Bank:
+        """Make the bank of a round, and keep it; gives it as it may leave.
+
+        With noise, a round that is asked for again has the very bank that left before.
+        """
+        bank = self._timed_bank()
+        before = self._read(order, order.round) if self.privacy.noise else None
+        sent = self.privacy.guard(bank) if before is None else _take(before, SENT)
+        tensors = bank._asdict() | {f"{SENT}{name}": one for name, one in sent._asdict().items()}
+        write_sealed(self._path(order.round), tensors, {"run": order.run})
+        newest = max(self._kept(order)) if self.privacy.noise else order.round
+        for path in self.folder.glob("bank-*.safetensors"):
+            if not order.round - KEPT < _number(path) <= newest:
+                path.unlink()
+        return sent
 
     def _path(self, number: int) -> Path:
         return self.folder / f"bank-{number}.safetensors"
 
     def _recall(self, order: Order) -> Bank | None:
         """Give the bank of the round before, if this site took part in it."""
-        path = self._path(order.round - 1)
+        found = self._read(order, order.round - 1)
+        return None if found is None else _take(found, "")
+
+    def _read(self, order: Order, number: int) -> dict[str, Tensor] | None:
+        """Read what is kept of a round of this run."""
+        path = self._path(number)
         if not path.exists():
             return None
         try:
             document, tensors = read_sealed(path)
         except ProtocolError:
-            return None
-        if document.get("run") != order.run:
-            return None
-        return Bank(tensors["features"], tensors["partition"])
+            return None  # left by a kill or a failure of the disk: the bank is made anew
+        return tensors if document.get("run") == order.run else None
 
-    def _remember(self, order: Order, bank: Bank) -> None:
-        write_sealed(self._path(order.round), bank._asdict(), {"run": order.run})
-        for path in self.folder.glob("bank-*.safetensors"):
-            if not order.round - KEPT < int(path.stem.removeprefix("bank-")) <= order.round:
-                path.unlink()
+    def _kept(self, order: Order) -> list[int]:
+        """Give the rounds of this run whose banks are kept."""
+        numbers = [_number(path) for path in self.folder.glob("bank-*.safetensors")]
+        return [number for number in numbers if self._read(order, number) is not None]
+
+
+def _take(tensors: Mapping[str, Tensor], prefix: str) -> Bank:
+    return Bank(tensors[f"{prefix}features"], tensors[f"{prefix}partition"])
+
+
+def _number(path: Path) -> int:
+    return int(path.stem.removeprefix("bank-"))
 
 
 @torch.no_grad()

@@ -10,7 +10,6 @@ from flwr.app import ConfigRecord, Context, Error, Message, MessageType, RecordD
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
-from models.errors import ModelError
 from models.federated.errors import ProtocolError, QuorumError
 from models.federated.federation import Federation, RoundReport
 from models.federated.protocol import Answer
@@ -60,7 +59,7 @@ def server_app(
 
     def main(grid: Grid, context: Context) -> None:
         del context
-        _await_sites(grid, patience)
+        _await_sites(grid, sites, patience)
         failed = 0
         while not federation.finished:
             began = time.monotonic()
@@ -71,7 +70,7 @@ def server_app(
                 if failed >= patience.attempts:
                     raise
                 log.warning("%s; it is tried again", err)
-                _await_sites(grid, patience)
+                _await_sites(grid, sites, patience)
                 continue
             failed = 0
             tell(report, time.monotonic() - began)
@@ -95,7 +94,7 @@ def client_app(work: Callable[[bytes], bytes], leave: Callable[[], None]) -> Cli
         del context
         try:
             answer = work(bytes_of(message))
-        except ModelError as err:
+        except Exception as err:  # the border of a round: whatever it raises, the server is told
             log.exception("this round is left out")
             return Message(Error(REFUSED, type(err).__name__), reply_to=message)
         return Message(_packed(answer), reply_to=message)
@@ -128,9 +127,12 @@ def _packed(data: bytes) -> RecordDict:
     return RecordDict({RECORD: ConfigRecord({FIELD: data})})
 
 
-def _await_sites(grid: Grid, patience: Patience) -> None:
+def _await_sites(grid: Grid, sites: Mapping[int, str], patience: Patience) -> None:
+    """Wait until enough sites are there; who had a key once and has none now is no site."""
     until = time.monotonic() + patience.join_s
-    while len(list(grid.get_node_ids())) < patience.sites and time.monotonic() < until:
+    while len(sites.keys() & set(grid.get_node_ids())) < patience.sites:
+        if time.monotonic() > until:
+            return
         time.sleep(POLL_S)
 
 

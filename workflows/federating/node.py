@@ -51,13 +51,21 @@ class Node:
     Args:
         app: of this site.
         over: says whether to leave.
+
+    Attributes:
+        heard: when the server was last heard of, by the monotonic clock.
     """
 
     def __init__(self, app: ClientApp, over: Callable[[], bool]) -> None:
         self._app, self._over = app, over
+        self.heard = time.monotonic()
 
-    def serve(self, address: Address) -> None:
-        """Connect, and answer until the end; a lost connection is tried again by Flower.
+    def serve(self, address: Address, patience_s: float) -> None:
+        """Connect, and answer until the end.
+
+        Args:
+            address: of the server.
+            patience_s: how long a lost connection is tried again, by Flower.
 
         Raises:
             ConnectionError: it is not let in, or not yet: the server takes a site that was killed
@@ -71,10 +79,13 @@ class Node:
             insecure=False,
             root_certificates=address.authority,
             authentication_keys=address.keys,
+            max_wait_time=patience_s,
         ) as connection:
             log.info("joined %s as node %s", address.server, connection[0])
             while not self._over():
-                if not self._answer(connection):
+                answered = self._answer(connection)
+                self.heard = time.monotonic()
+                if not answered:
                     time.sleep(POLL_S)
 
     def _answer(self, connection: Any) -> bool:

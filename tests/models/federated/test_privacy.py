@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from scipy.stats import kstest
 
-from models.federated.privacy import FeaturePrivacy, clip_rows
+from models.federated.privacy import FeaturePrivacy, clip_rows, secret_normal
 from models.ssl.bank import Bank
 
 
@@ -13,10 +14,26 @@ def bank() -> Bank:
     return Bank(torch.nn.functional.normalize(torch.randn(4000, 8), dim=1), torch.arange(4000) % 4)
 
 
-def test_nothing_is_done_unless_asked() -> None:
+def sorted_rows(given: Bank) -> list[tuple[int, bytes]]:
+    halves = given.features.to(torch.float16).numpy()
+    return sorted(
+        (int(tag), row.tobytes()) for tag, row in zip(given.partition, halves, strict=True)
+    )
+
+
+def test_nothing_is_done_but_sorting_unless_asked() -> None:
     given = bank()
-    found = FeaturePrivacy().guard(given, torch.Generator())
-    assert torch.equal(found.features, given.features)
+    found = FeaturePrivacy().guard(given)
+    rows = zip(found.partition.tolist(), found.features.numpy(), strict=True)
+    assert [(tag, row.tobytes()) for tag, row in rows] == sorted_rows(given)
+
+
+def test_the_order_says_nothing_of_where_entries_come_from() -> None:
+    given = bank()
+    found = FeaturePrivacy().guard(given)
+    other = FeaturePrivacy().guard(given.take(torch.randperm(4000)))
+    assert torch.equal(found.features, other.features)
+    assert torch.equal(found.partition, other.partition)
 
 
 def test_rows_are_shortened_to_the_bound_and_no_further() -> None:
@@ -25,13 +42,22 @@ def test_rows_are_shortened_to_the_bound_and_no_further() -> None:
     torch.testing.assert_close(found, torch.tensor([[0.6, 0.8], [0.3, 0.4], [0.0, 0.0]]))
 
 
-def test_noise_has_the_deviation_that_was_asked_for_and_follows_its_generator() -> None:
-    given, privacy = bank(), FeaturePrivacy(clip=0.5, noise=0.3)
-    found = [privacy.guard(given, torch.Generator().manual_seed(1)) for _ in range(2)]
-    added = found[0].features - 0.5 * given.features
-    assert float(added.std()) == pytest.approx(0.15, rel=0.03)
-    assert torch.equal(found[0].features, found[1].features)
-    assert torch.equal(found[0].partition, given.partition)
+def test_noise_has_the_deviation_that_was_asked_for_and_is_another_each_time() -> None:
+    one = Bank(torch.ones(1, 1).expand(4000, 8) / 8**0.5, torch.zeros(4000, dtype=torch.int64))
+    privacy = FeaturePrivacy(clip=0.5, noise=0.3)
+    found = [privacy.guard(one).features.float() - 0.5 / 8**0.5 for _ in range(2)]
+    assert float(found[0].std()) == pytest.approx(0.15, rel=0.03)
+    assert abs(float(found[0].mean())) < 0.005
+    assert not torch.equal(found[0], found[1])
+
+
+def test_secret_numbers_are_normal_whatever_seed_torch_has() -> None:
+    torch.manual_seed(0)
+    found = secret_normal(torch.Size((200, 500)))
+    torch.manual_seed(0)
+    assert not torch.equal(found, secret_normal(torch.Size((200, 500))))
+    assert (found.shape, found.dtype) == ((200, 500), torch.float32)
+    assert kstest(found.flatten().numpy(), "norm").pvalue > 1e-4
 
 
 def test_the_budget_is_that_of_the_gaussian_mechanism() -> None:

@@ -10,7 +10,8 @@ from safetensors.torch import save
 
 from models.federated.checking import check_answer, check_bank
 from models.federated.errors import ProtocolError
-from models.federated.packing import pack, read_sealed, unpack, write_sealed
+from models.federated.packing import KEY, pack, read_sealed, unpack, write_sealed
+from models.federated.plan import Plan
 from models.federated.protocol import (
     Answer,
     Order,
@@ -96,6 +97,37 @@ def test_what_the_protocol_does_not_name_is_refused() -> None:
     assert "says more" in refused(pack(tensors, document | {"patient": "x"}))
     assert "does not name" in refused(pack(tensors | {"pixels": torch.zeros(3)}, document))
     assert "this is no order" in refused(answer().encode(), Order)
+
+
+@pytest.mark.parametrize("value", ["x", None, [], -1, 1.0, True, {}])
+@pytest.mark.parametrize("kind", [Answer, Order])
+def test_a_round_that_is_no_number_is_refused(kind: Any, value: Any) -> None:
+    document, tensors = unpack((answer() if kind is Answer else order()).encode())
+    assert "the round" in refused(pack(tensors, document | {"round": value}), kind)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sites": 3}, {"sites": [1, 2]}, {"sites": ["a", "a"]}, {"plan": []}]
+)
+def test_an_order_of_other_things_is_refused(changes: dict[str, Any]) -> None:
+    document, tensors = unpack(order().encode())
+    assert "whose plan or sites are none" in refused(pack(tensors, document | changes), Order)
+
+
+@pytest.mark.parametrize("inner", ["[" * 100_000, '{"round": Infinity}', "3"])
+def test_a_document_that_is_none_is_refused(inner: str) -> None:
+    data = save({"weights/a": torch.zeros(1)}, {KEY: inner})
+    assert refused(data)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"width": "48"}, {"rounds": True}, {"base_lr": None}, {"settings": []}, {"seed": 1.5}],
+)
+def test_a_plan_of_other_types_is_refused(changes: dict[str, Any]) -> None:
+    assert Plan.of(Plan().document() | {"base_lr": 1}).base_lr == 1
+    with pytest.raises(ProtocolError, match=f"{next(iter(changes))} is of another type"):
+        Plan.of(Plan().document() | changes)
 
 
 @pytest.mark.parametrize("data", [b"", b"x" * 50, struct.pack("<Q", 1 << 60), save({})])

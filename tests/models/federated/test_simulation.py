@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from models.encoders import read_card
+from models.errors import DataError
 from models.federated.bench import Bench
 from models.federated.errors import ProtocolError, QuorumError
 from models.federated.federation import Federation
@@ -24,11 +26,12 @@ from models.federated.privacy import FeaturePrivacy
 from models.federated.protocol import answer_bytes, order_bytes
 from models.federated.simulation import do_round, run
 from models.federated.site import Site, make_bank
+from models.ssl.bank import Bank
 from models.ssl.fcl import Fcl
 from models.training.method import Clock
 from models.training.optimizers import build_optimizer
 from models.training.schedule import learning_rate, set_learning_rate
-from tests.models.federated.small import CPU, DEPTH, NAMES, open_sites, small_plan
+from tests.models.federated.small import CPU, DEPTH, NAMES, make_archive, open_sites, small_plan
 
 Weights = dict[str, Tensor]
 
@@ -302,7 +305,6 @@ def test_nothing_leaves_a_site_but_what_the_protocol_names(volumes: Path, tmp_pa
         do_round(federation, sites)
     assert len(messages) == 9
     shapes = {f"weights/{name}": t.shape for name, t in bench.weights().items()}
-    hidden = [f"{site}{i}".encode() for site in NAMES for i in range(2)]
     for message in messages:
         document, tensors = unpack(message)
         assert set(document) == {"kind", "version", "run", "round", "site", "patches"}
@@ -313,10 +315,11 @@ def test_nothing_leaves_a_site_but_what_the_protocol_names(volumes: Path, tmp_pa
         assert (partition.shape, partition.dtype) == ((2 * DEPTH,), torch.int16)
         assert {name: t.shape for name, t in tensors.items()} == shapes
         header = message[: len(message) - sum(t.nbytes for t in tensors.values())]
-        for name in hidden:
-            assert b'"' + name + b'"' not in header
+        assert not re.search(rb"\b[abc][01]\b", header)  # the volumes are called a0, a1, b0, ...
         for text in (b"nii", b"volumes.zarr", str(tmp_path).encode()):
             assert text not in message
+        rows = [row.tobytes() for row in features.numpy()]
+        assert list(zip(partition, rows, strict=True)) == sorted(zip(partition, rows, strict=True))
 
 
 def test_features_are_clipped_before_they_leave_and_whole_at_home(
@@ -340,6 +343,50 @@ def test_noise_is_another_each_time(volumes: Path, tmp_path: Path) -> None:
         federation = Federation(plan, tmp_path / "server", bench.weights())
         sent.append(unpack(site.work(federation.order("a")))[1]["bank/features"])
     assert not torch.equal(*sent)
+
+
+def test_a_bank_leaves_with_one_noise_however_often_its_round_is_asked_for(
+    volumes: Path, tmp_path: Path
+) -> None:
+    noisy = FeaturePrivacy(clip=1.0, noise=0.5)
+    bench, (site, *_) = open_sites(volumes, small_plan(), tmp_path, privacy=noisy)
+
+    def sent(number: int) -> Tensor:
+        federation = Federation(bench.plan, tmp_path / "server", bench.weights())
+        federation.round = number
+        return unpack(site.work(federation.order("a")))[1]["bank/features"]
+
+    first, second = sent(0), sent(1)
+    assert torch.equal(sent(0), first)
+    assert torch.equal(sent(1), second)
+    assert not torch.equal(first, second)
+    sent(2)
+    with pytest.raises(ProtocolError, match="round 0 is long over, the last was 2"):
+        sent(0)
+    assert torch.equal(sent(1), second)
+
+
+def test_a_bank_of_another_width_is_refused_by_the_site(volumes: Path, tmp_path: Path) -> None:
+    bench, (site, *_) = open_sites(volumes, small_plan(), tmp_path)
+    federation = Federation(bench.plan, tmp_path / "server", bench.weights())
+    federation.banks = {"b": Bank(torch.ones(2, 3) / 3**0.5, torch.zeros(2, dtype=torch.int64))}
+    with pytest.raises(ProtocolError, match="entries of 4 numbers"):
+        site.work(federation.order("a"))
+
+
+def test_an_answer_larger_than_any_can_be_is_not_read(volumes: Path, tmp_path: Path) -> None:
+    bench, (site, *_) = open_sites(volumes, small_plan(), tmp_path)
+    federation = Federation(bench.plan, tmp_path / "server", bench.weights())
+    document, tensors = unpack(site.work(federation.order("a")))
+    large = pack(tensors | {"weights/more": torch.zeros(1 << 19)}, document)
+    with pytest.raises(ProtocolError, match=r"bytes, and .* are the most"):
+        federation.read("a", large)
+
+
+def test_sites_whose_names_are_no_folders_are_refused(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path, ("..", "b"), 1)
+    with pytest.raises(DataError, match=r"the site '\.\.' cannot be the name of a folder"):
+        find_members([str(archive)], None)
 
 
 def test_a_round_takes_little_beyond_the_sites_own_work(volumes: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from models.federated.federation import Federation, RoundReport
 from models.federated.packing import pack, unpack
 from models.federated.simulation import do_round
 from tests.models.federated.small import CPU, NAMES, open_sites, small_plan
+from tiling.errors import CorruptStoreError
 from workflows.federating.apps import Patience, bytes_of, client_app, server_app
 
 Work = Callable[[bytes], bytes]
@@ -126,9 +127,20 @@ def version(work: Work) -> Work:
     return changed
 
 
-def broken(work: Work) -> Work:
+def raising(kind: type[Exception]) -> Callable[[Work], Work]:
+    def broken(work: Work) -> Work:
+        def changed(message: bytes) -> bytes:
+            raise kind("the loss of /data/patient-7.svs is nan")
+
+        return changed
+
+    return broken
+
+
+def nonsense(work: Work) -> Work:
     def changed(message: bytes) -> bytes:
-        raise NumericsError("the loss of /data/patient-7.svs is nan")
+        document, tensors = unpack(work(message))
+        return pack(tensors, document | {"round": "x"})
 
     return changed
 
@@ -138,7 +150,10 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "sends NaN": (nan, "holds NaN"),
     "sends another shape": (shape, "not torch.float32"),
     "is of another version": (version, "protocol version 99"),
-    "fails": (broken, "answered with an error: NumericsError"),
+    "sends another thing": (nonsense, "the round 'x'"),
+    "fails": (raising(NumericsError), "answered with an error: NumericsError"),
+    "cannot read": (raising(CorruptStoreError), "answered with an error: CorruptStoreError"),
+    "has no memory": (raising(RuntimeError), "answered with an error: RuntimeError"),
 }
 
 

@@ -109,6 +109,14 @@ def test_a_stranger_is_not_let_in(
     assert "took part in 0 rounds" in hospitals.log("east")
 
 
+def test_a_server_that_nobody_reaches_is_given_up(
+    hospitals: Hospitals, archives: dict[str, Path]
+) -> None:
+    alone = hospitals.client("east", archives["east"], "--join-minutes", 0.05)
+    assert alone.wait(WAIT_S) == 3
+    assert "took part in 0 rounds" in hospitals.log("east")
+
+
 def test_two_hospitals_walk_through_with_slides(
     hospitals: Hospitals, tmp_path: Path, microtome: Microtome
 ) -> None:

@@ -56,6 +56,18 @@ def test_noise_says_what_it_is_worth_and_needs_a_bound(
     assert "not differentially private" in ran.out
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [((3,), "--quorum 3: 2 sites learn together"), ((2, "--alone"), "--quorum 2: 1 site learn")],
+)
+def test_more_sites_than_there_are_cannot_be_needed(
+    microtome: Microtome, archive: Path, tmp_path: Path, words: tuple[Any, ...], told: str
+) -> None:
+    refused = simulate(microtome, archive, tmp_path / "run", "--quorum", *words)
+    assert refused.code == 2
+    assert told in refused.err
+
+
 def test_options_of_another_method_are_said_to_have_no_effect(
     microtome: Microtome, archive: Path, tmp_path: Path
 ) -> None:
