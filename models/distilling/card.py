@@ -29,6 +29,8 @@ class DistilledCard(BaseModel):
     """SHA-256 of the tensors; filled in when they are written."""
     parts: dict[str, Any] = {}
     """How many patches were labelled, and in each fold."""
+    tested: str = ""
+    """Hash of who was kept apart to test: patients, or slides without one. Says nothing of them."""
 
     @property
     def outputs(self) -> int:

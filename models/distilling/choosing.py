@@ -1,5 +1,6 @@
 """Which patches are labelled, which come without labels in which round, and which test."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -52,6 +53,12 @@ class Parts:
     def unlabelled(self, folds: int) -> Indices:
         """Give the rows of the first folds, sorted."""
         return np.sort(np.concatenate([*self.folds[:folds], np.zeros(0, np.int64)]))
+
+    @property
+    def tested(self) -> str:
+        """Hash of the patients that test, or of slides without one."""
+        names = _names(self.patches)[np.unique(self.patches.slide_of[self.test])]
+        return hashlib.sha256("\n".join(sorted(set(names.tolist()))).encode()).hexdigest()
 
     def counted(self, rows: Indices) -> dict[str, Any]:
         """Count rows, as JSON values."""
@@ -115,7 +122,14 @@ def _sides(
     test = sides[1][known[sides[1]]]
     if not len(test):
         raise LabelsError(f"no patch of the split {job.test_split!r} has a label to score by")
-    return sides[0], test, ()
+    teach, score = (_units(patches, rows, "patient") for rows in (sides[0], test))
+    return sides[0], test, _shared(len(np.intersect1d(teach, score)))
+
+
+def _shared(patients: int) -> tuple[str, ...]:
+    if not patients:
+        return ()
+    return (f"leaky: patients that both teach and test, {patients}; scores are too good",)
 
 
 def _labelled(patches: Patches, candidates: Indices, job: DistillJob) -> Indices:
@@ -157,8 +171,12 @@ def _units(patches: Patches, rows: Indices, unit: Unit) -> NDArray[Any]:
         return rows
     if unit == "slide":
         return slide_of
-    names = [slide.patient or f"\0{slide.slide_id}" for slide in patches.slides]
-    return np.asarray(np.unique(names, return_inverse=True)[1][slide_of])
+    return np.asarray(np.unique(_names(patches), return_inverse=True)[1][slide_of])
+
+
+def _names(patches: Patches) -> NDArray[np.str_]:
+    """Name the patient of each slide, or the slide itself where none is known."""
+    return np.array([slide.patient or f"\0{slide.slide_id}" for slide in patches.slides])
 
 
 def _folds(rows: Indices, units: NDArray[Any], count: int, seed: int) -> tuple[Indices, ...]:

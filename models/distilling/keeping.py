@@ -44,6 +44,7 @@ def finish(
         target=parts.target,
         heads=started.settings.heads,
         parts={"labelled": len(parts.labelled), "folds": [len(rows) for rows in parts.folds]},
+        tested=parts.tested,
     )
     stored = save_distilled(folder / MODEL, method.student, method.teacher, model)
     return {"card": card.document(), "model": stored.model_dump(mode="json")}

@@ -1,6 +1,7 @@
 """DISTL as the loop trains it: rounds on unlabelled patches with corrections, or labels alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -112,7 +113,9 @@ class Distl(Learner):
         distils, teaches = self._distils(clock), self._teaches(clock)
         if not (distils or teaches):
             return Prepared((), (), None, momentum)
-        seen = [self._asked(views, distils=distils) for views in micro]
+        stands = nullcontext() if clock.between is None else _unmoved(self.teacher)
+        with stands:  # in a correction, METHODS 8: not even the statistics of its norms move
+            seen = [self._asked(views, distils=distils) for views in micro]
         labels = [soft_labels(one.logits[: len(one.embedded)], self.target) for one in seen]
         targets, centre = self._targets(seen) if distils else ((), None)
         return Prepared(targets, tuple(labels) if teaches else (), centre, momentum)
@@ -201,6 +204,15 @@ class Distl(Learner):
             raise LabelsError("a correction needs labels, and these patches have none")
         targets, known = hard_labels(views.label, self.target, logits.shape[1])
         return label_loss(logits, targets, self.target, known)
+
+
+@contextmanager
+def _unmoved(network: nn.Module) -> Iterator[None]:
+    """Put buffers back at the end of the block: means and variances that passes move."""
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    yield
+    for name, buffer in network.named_buffers():
+        buffer.copy_(before[name])
 
 
 def clip_each(gradients: list[Tensor], most: float) -> None:

@@ -14,6 +14,10 @@ from models.errors import DataError, MismatchError
 
 WHOLE_PX = 256
 """Side of whole views in the paper (source); of smaller patches it is the encoder's own side."""
+OTHERS = (
+    "perhaps leaky: the model that it begins with was made with other patients kept apart, and "
+    "some that test here may have taught it"
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Started:
         card: of the student's encoder.
         local_px: side of local views.
         settings: of the method, with the widths that the heads have.
+        notes: what a person should know.
     """
 
     student: Branch
@@ -33,6 +38,7 @@ class Started:
     card: EncoderCard
     local_px: int
     settings: DistlSettings
+    notes: tuple[str, ...] = ()
 
 
 def start(job: DistillJob, parts: Parts, settings: DistlSettings) -> Started:
@@ -63,6 +69,7 @@ def start(job: DistillJob, parts: Parts, settings: DistlSettings) -> Started:
         card.encoder,
         card.local_px,
         settings.with_heads(card.heads),
+        () if card.tested == parts.tested else (OTHERS,),
     )
 
 

@@ -70,6 +70,7 @@ class Distillation:
         self.notes = list(self.parts.notes)
         self.settings = self._training_settings(len(self.rows))
         self.started: Started = start(job, self.parts, self._method_settings())
+        self.notes += self.started.notes
         self.method = Distl(
             self.started.student,
             self.started.teacher,

@@ -318,7 +318,7 @@ class Loop:
 
 def _step_seed(seed: int, clock: Clock, rank: int) -> int:
     """Give a seed that no other step and no other process has."""
-    between = () if clock.between is None else (clock.between,)
-    entropy = (seed, clock.step, rank, *between)
+    between = 0 if clock.between is None else 1 + clock.between
+    entropy = (seed, clock.step, rank, between)
     drawn = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
     return int(drawn[0] >> np.uint64(1))

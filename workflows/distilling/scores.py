@@ -67,13 +67,19 @@ def _made(name: str, predictions: Predictions) -> ScoreEach:
 
 
 def _several(column: Column, labels: NDArray[np.integer[Any]], shares: Floats) -> ScoreEach:
-    """Average a score over classes, each on the patches where it is known."""
+    """Average a score over classes, each on the patches where it is known.
+
+    Classes that no patch has, or every one, are left out: there is nothing to tell apart.
+    """
+    both = [{0, 1} <= set(labels[:, c].tolist()) for c in range(labels.shape[1])]
 
     def each(weights: Floats) -> Floats:
         columns = []
-        for c in range(labels.shape[1]):
+        for c in np.flatnonzero(both):
             known = labels[:, c] >= 0
             columns.append(column(labels[known, c] == 1, shares[known, c], weights[:, known]))
+        if not columns:
+            return np.full(len(weights), np.nan)
         return np.asarray(np.mean(columns, axis=0), np.float64)
 
     return each

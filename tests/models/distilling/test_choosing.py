@@ -1,5 +1,6 @@
 """Labelled part, folds and test rows: by patient, disjoint, growing."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,18 @@ def _parts(archive: Path, **changes: Any) -> Parts:
 
 def _patients(parts: Parts, rows: np.ndarray) -> set[str]:
     return {parts.patches.slides[i].patient for i in parts.patches.slide_of[rows]}
+
+
+def test_a_patient_that_teaches_and_tests_is_told_of(tmp_path: Path) -> None:
+    rows = [_row(p, i, "train" if i % 2 else "test", "ab"[p % 2]) for p in range(6) for i in (0, 1)]
+    found = _parts(_archive(tmp_path, rows))
+    assert found.notes == ("leaky: patients that both teach and test, 6; scores are too good",)
+
+
+def test_the_hash_of_who_tests_is_that_of_the_patients_alone(partial: Path) -> None:
+    found = _parts(partial).tested
+    assert found == hashlib.sha256(b"p12\np13").hexdigest()
+    assert _parts(partial, fraction_seed=1, labelled=0.5).tested == found
 
 
 def test_parts_are_disjoint_and_hold_every_patch_that_may_teach(partial: Path) -> None:

@@ -131,8 +131,11 @@ def test_no_gradient_reaches_the_teacher() -> None:
     assert all(p.grad is not None for p in made.student.parameters())
 
 
-def test_a_correction_leaves_the_teacher_bit_by_bit_and_moves_centre_and_student() -> None:
-    made = method()
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_correction_leaves_the_teacher_bit_by_bit_and_moves_centre_and_student(
+    norm: bool,
+) -> None:
+    made = method(norm=norm).train()
     teacher, student = _values(made.teacher), _values(made.student)
     centre = made.get_buffer("centre").clone()
     _whole_step(made, views(labels=LABELS), BETWEEN)

@@ -125,6 +125,16 @@ def test_another_run_may_begin_with_its_initial_model(
     assert [line["name"] for line in told.document["stages"]] == ["round-1"]
     assert any("--encoder has no effect with --initial" in note for note in told.document["notes"])
     assert lines_of(tmp_path / "run" / "round-1", "correction") == []
+    assert not any("leaky" in note for note in told.document["notes"])
+
+
+def test_a_model_that_others_were_kept_apart_from_is_told_of(
+    ran: Path, distill: Distill, tmp_path: Path
+) -> None:
+    words = ("--rounds", 1, "--initial", ran / "initial" / "model.safetensors")
+    told = distill(tmp_path / "run", *words, "--split", "test", "--test-split", "train")
+    assert told.code == 0, told.err
+    assert any("round-1: perhaps leaky: the model" in note for note in told.document["notes"])
 
 
 def test_the_same_run_gives_the_same_weights(ran: Path, distill: Distill, tmp_path: Path) -> None:

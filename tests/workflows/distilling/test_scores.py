@@ -45,6 +45,16 @@ def test_several_classes_are_averaged_over_what_is_known(rng: np.random.Generato
     assert found["accuracy"]["value"] == pytest.approx(np.mean(hits))
 
 
+@pytest.mark.parametrize("value", [-1, 0, 1])
+def test_a_class_that_tells_nothing_apart_is_left_out(rng: np.random.Generator, value: int) -> None:
+    labels, shares = rng.integers(0, 2, (60, 3)), rng.random((60, 3))
+    without = score(_predictions(labels[:, :2], shares[:, :2]), resamples=20)
+    labels[:, 2] = value
+    assert score(_predictions(labels, shares), resamples=20) == without
+    labels[:] = value
+    assert set(score(_predictions(labels, shares), resamples=20).values()) == {None}
+
+
 def test_the_same_student_differs_by_nothing(rng: np.random.Generator) -> None:
     one = _predictions(rng.integers(0, 2, 30), rng.dirichlet((1, 1), 30))
     found = differ(one, one, resamples=20)
