@@ -1,5 +1,6 @@
 """`microtome partition`: say of every patch of slides where it lies, in ordered classes."""
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -74,14 +75,22 @@ def _sections(config: PartitionConfig, archive: "Archive") -> "list[Section]":
     rows = [row for row in read_manifest(config.manifest) if row.slide_id in archive]
     if not rows:
         raise UsageError(f"--manifest {config.manifest} names no slide of {config.archive}")
+    if bare := [row for row in rows if not row.patient]:
+        raise UsageError(
+            f"--manifest {config.manifest} line {bare[0].line}: sections need the column patient, "
+            "as those of one patient are one stack"
+        )
     return [Section(row.slide_id, row.patient or "", _order(config, row)) for row in rows]
 
 
 def _order(config: PartitionConfig, row: "ManifestRow") -> float:
     try:
-        return float(row.extra[config.order])
-    except (KeyError, ValueError) as err:
+        place = float(row.extra.get(config.order, ""))
+    except ValueError:
+        place = math.nan
+    if not math.isfinite(place):
         raise UsageError(
             f"--manifest {config.manifest} line {row.line}: the column {config.order!r} must hold "
             "a number, the section's place"
-        ) from err
+        )
+    return place

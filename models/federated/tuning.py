@@ -162,7 +162,8 @@ def loss_of(logits: Tensor, masks: Tensor, kind: Loss) -> Tensor:
 def dice_of(unet: UNet, slices: Slices, classes: int) -> NDArray[np.float64]:
     """Give the Dice of each volume and each class but background, `(volumes, classes - 1)`.
 
-    2 |A and B| / (|A| + |B|) over all voxels of a volume; NaN where neither has the class.
+    2 |A and B| / (|A| + |B|) over all voxels of a volume that lie on the canvas; NaN where the
+    truth has none of the class, whatever is said, so that all methods are judged on the same.
     """
     unet.eval()
     parts = range(0, len(slices), JUDGED)
@@ -173,10 +174,9 @@ def dice_of(unet: UNet, slices: Slices, classes: int) -> NDArray[np.float64]:
         inside = known & (slices.volume == volume)[:, None, None]
         truth, said = slices.masks[inside], found[inside]
         for one in range(1, classes):
-            both = int(((truth == one) & (said == one)).sum())
-            total = int((truth == one).sum() + (said == one).sum())
-            if total:
-                scores[volume, one - 1] = 2 * both / total
+            both, true = int(((truth == one) & (said == one)).sum()), int((truth == one).sum())
+            if true:
+                scores[volume, one - 1] = 2 * both / (true + int((said == one).sum()))
     return scores
 
 

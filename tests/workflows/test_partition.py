@@ -61,6 +61,13 @@ def test_what_does_not_say_the_order_is_refused(
     twice = microtome(*words, "--manifest", manifest(tmp_path, s1="3"), "--order", "depth")
     assert twice.code == 2
     assert "two sections of p have the same place" in twice.err
+    endless = microtome(*words, "--manifest", manifest(tmp_path, s1="inf"), "--order", "depth")
+    assert endless.code == 2
+    assert "line 3: the column 'depth' must hold a number" in endless.err
+    rows = [{"slide_id": name, "order": place} for name, place in PLACES.items()]
+    nobody = microtome(*words, "--manifest", write_csv(tmp_path / "n.csv", rows))
+    assert nobody.code == 2
+    assert "n.csv line 2: sections need the column patient" in nobody.err
     opened = Archive.open(str(archive))
     assert all(read_partition(opened[name]) is None for name in opened.slide_ids())
 

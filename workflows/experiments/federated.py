@@ -5,11 +5,14 @@ Y. Wu et al., Federated Contrastive Learning for Volumetric Medical Image Segmen
 is pretrained on never tests; the last weights are kept, not those that are best on validation.
 """
 
+import json
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -27,12 +30,16 @@ from models.federated.slices import OUTSIDE, Slices, read_slices
 from models.federated.tuning import TuneSettings, dice_of, new_unet, tune_locally, tune_together
 from models.mil.device import choose_device
 from models.threads import side_by_side
+from tiling.store import Archive
 from workflows.experiments.cells import PRETEXT, Document, Result
 from workflows.experiments.federated_config import FederatedConfig
 from workflows.experiments.loop import Tell
 
 FREE = {"starts", "modes", "annotated"}
 """Options that may change between runs into one folder: they add cells, or leave some out."""
+
+Patients = Mapping[str, tuple[str, ...]]
+"""Volumes of each patient."""
 
 ENCODER = "encoder.network."
 """Prefix of the U-Net's way down in the weights of a method."""
@@ -60,29 +67,49 @@ class FederatedCell:
 
 @dataclass(frozen=True)
 class Fold:
-    """The volumes of a site in one seed: `train` in the order in which they are annotated."""
+    """The patients of a site in one seed, each with its volumes.
 
-    train: tuple[str, ...]
+    Attributes:
+        train: in the order in which they are annotated.
+        test: volumes of the others.
+    """
+
+    train: tuple[tuple[str, ...], ...]
     test: tuple[str, ...]
 
+    def annotated(self, patients: int) -> tuple[str, ...]:
+        """Give the volumes of the first patients."""
+        return tuple(volume for one in self.train[:patients] for volume in one)
 
-def fold_of(site: Members, seed: int, folds: int) -> Fold:
-    """Cut the volumes of a site.
+
+def patients_of(site: Members) -> dict[str, tuple[str, ...]]:
+    """Give the volumes of each patient; a volume that names none is a patient of its own."""
+    found: dict[str, list[str]] = {}
+    archive = Archive.open(site.archive)
+    for volume in site.slides:
+        patient = archive[volume].attributes["patient"]
+        found.setdefault(f"p{patient}" if patient else f"v{volume}", []).append(volume)
+    return {name: tuple(volumes) for name, volumes in found.items()}
+
+
+def fold_of(site: str, patients: Patients, seed: int, folds: int) -> Fold:
+    """Cut the patients of a site.
 
     The cut is the same in all seeds, of which each tests the next fold; the order of annotation is
     another in each.
 
     Raises:
-        DataError: there are fewer volumes than folds.
+        DataError: there are fewer patients than folds.
     """
-    if len(site.slides) < folds:
-        raise DataError(f"{site.name} has {len(site.slides)} volumes for {folds} folds")
-    name = zlib.crc32(site.name.encode())
-    cut = np.random.default_rng((folds, name)).permutation(np.array(site.slides))
-    test = np.array_split(cut, folds)[seed % folds]
-    rest = [one for one in cut.tolist() if one not in set(test.tolist())]
-    order = np.random.default_rng((seed, name)).permutation(np.array(rest))
-    return Fold(tuple(order.tolist()), tuple(sorted(test.tolist())))
+    if len(patients) < folds:
+        raise DataError(f"{site} has {len(patients)} patients for {folds} folds")
+    number = zlib.crc32(site.encode())
+    cut = np.random.default_rng((folds, number)).permutation(np.array(sorted(patients))).tolist()
+    test = set(np.array_split(cut, folds)[seed % folds].tolist())
+    rest = [one for one in cut if one not in test]
+    order = np.random.default_rng((seed, number)).permutation(np.array(rest)).tolist()
+    tested = [volume for one in test for volume in patients[one]]
+    return Fold(tuple(patients[one] for one in order), tuple(sorted(tested)))
 
 
 @dataclass(frozen=True)
@@ -92,11 +119,13 @@ class FederatedTrials:
     Attributes:
         config: of the experiment.
         sites: who takes part.
+        patients: of each site, by its name.
         folder: of the experiment.
     """
 
     config: FederatedConfig
     sites: tuple[Members, ...]
+    patients: Mapping[str, Patients]
     folder: Path
 
     @classmethod
@@ -104,16 +133,19 @@ class FederatedTrials:
         """Find the sites, and refuse what cannot be computed before any work.
 
         Raises:
-            DataError: there are too few volumes at a site.
+            DataError: there are too few patients at a site.
             StoreError: there is no such archive.
         """
         sites = tuple(find_members([config.archive], None))
-        fewest = min(len(fold_of(site, 0, config.folds).train) for site in sites)
+        patients = {site.name: patients_of(site) for site in sites}
+        cut = [fold_of(name, own, 0, config.folds) for name, own in patients.items()]
+        fewest = min(len(fold.train) for fold in cut)
         if not 1 <= min(config.annotated) <= max(config.annotated) <= fewest:
             raise DataError(
-                f"--annotated {max(config.annotated)}: a site has {fewest} volumes that do not test"
+                f"--annotated {max(config.annotated)}: a site has {fewest} patients that do not "
+                "test"
             )
-        return cls(config, sites, Path(config.out).expanduser())
+        return cls(config, sites, patients, Path(config.out).expanduser())
 
     @property
     def cells(self) -> list[FederatedCell]:
@@ -129,8 +161,8 @@ class FederatedTrials:
 
     @property
     def fingerprint(self) -> str:
-        """Name the volumes, so that cells of others are not mixed in."""
-        return ";".join(f"{one.name}:{','.join(one.slides)}" for one in self.sites)
+        """Name the volumes of all patients, so that cells of others are not mixed in."""
+        return json.dumps(self.patients, sort_keys=True)
 
     def compute(self, cell: FederatedCell, tell: Tell) -> Result:
         """Pretrain unless that was done, fine-tune, test at every site.
@@ -139,15 +171,19 @@ class FederatedTrials:
             ModelError: what pretraining or fine-tuning raises.
         """
         encoders = self._encoders(cell)
-        folds = {site.name: fold_of(site, cell.seed, self.config.folds) for site in self.sites}
-        marked = {name: self._slices[name].of(fold.train[: cell.n]) for name, fold in folds.items()}
-        tested = {name: self._slices[name].of(fold.test) for name, fold in folds.items()}
+        folds = {site.name: self._fold(site, cell) for site in self.sites}
+        marked = {n: self._slices[n].of(fold.annotated(cell.n)) for n, fold in folds.items()}
+        tested = {n: self._slices[n].of(fold.test) for n, fold in folds.items()}
         tune = self._tune_local if cell.mode == "local" else self._tune_federated
         scores = tune(cell, encoders, marked, tested, tell)
-        dice = np.array([np.nanmean(scores[name]) for name in sorted(scores)])
-        by_class = np.stack([np.nanmean(scores[name], axis=0) for name in sorted(scores)])
-        told = {"sites": sorted(scores), "dice": float(dice.mean())}
-        return Result(told, {"dice": dice, "dice_by_class": by_class.astype(np.float64)})
+        classes = [scores[name].T.tolist() for name in sorted(scores)]
+        by_class = np.array([[mean_known(one) for one in site] for site in classes])
+        dice = np.array([mean_known(scores[name].ravel().tolist()) for name in sorted(scores)])
+        told = {"sites": sorted(scores), "dice": mean_known(dice.tolist())}
+        return Result(told, {"dice": dice, "dice_by_class": by_class})
+
+    def _fold(self, site: Members, cell: FederatedCell) -> Fold:
+        return fold_of(site.name, self.patients[site.name], cell.seed, self.config.folds)
 
     @cached_property
     def classes(self) -> int:
@@ -243,11 +279,8 @@ class FederatedTrials:
         )
 
     def _job(self, cell: FederatedCell, plan: Plan, folder: Path) -> Document:
-        folds = self.config.folds
-        sites = [
-            Members(one.name, one.archive, tuple(sorted(fold_of(one, cell.seed, folds).train)))
-            for one in self.sites
-        ]
+        train = {one.name: self._fold(one, cell).annotated(len(one.slides)) for one in self.sites}
+        sites = [Members(s.name, s.archive, tuple(sorted(train[s.name]))) for s in self.sites]
         return {
             "plan": plan.document(),
             "sites": [one.document() for one in sites],
@@ -257,6 +290,12 @@ class FederatedTrials:
             "noise": 0.0,
             "device": self.config.device,
         }
+
+
+def mean_known(values: Sequence[float]) -> float:
+    """Give the mean of the values that are numbers; NaN where none is."""
+    known = [one for one in values if not math.isnan(one)]
+    return fmean(known) if known else math.nan
 
 
 def _own(plan: Plan, folder: Path) -> dict[str, Tensor]:

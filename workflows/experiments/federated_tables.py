@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from workflows.experiments.cells import CellStore, Document
-from workflows.experiments.federated import FederatedTrials
+from workflows.experiments.federated import FederatedTrials, mean_known
 from workflows.experiments.federated_config import NAMES
 from workflows.experiments.words import NONE
 from workflows.reporting import lines as drawings
@@ -20,7 +20,8 @@ MODES = {
 """Headings of the paper's tables 1 and 2."""
 REMARK = (
     "Dice, the mean of the classes but background: mean ± standard deviation over the {sites} "
-    "sites, each the mean of {seeds} seeds. N: annotated patients of every site."
+    "sites, each the mean of {seeds} seeds, or of as many as are named. N: annotated patients of "
+    "every site."
 )
 
 
@@ -58,19 +59,26 @@ def summarise(trials: FederatedTrials, store: CellStore) -> Document:
     }
 
 
-def over_sites(by_seed: Sequence[Sequence[float]]) -> Document:
+def over_sites(by_seed: Sequence[Sequence[float]]) -> Document | None:
     """Give mean and deviation over sites, each the mean over seeds; and the deviation over seeds.
 
     Args:
-        by_seed: the Dice of every site, of each seed.
+        by_seed: the Dice of every site, of each seed; NaN where it is not defined, which is left
+            out of all means.
+
+    Returns:
+        None where nothing is defined.
     """
-    sites = [fmean(one) for one in zip(*by_seed, strict=True)]
-    seeds = [fmean(one) for one in by_seed]
+    sites = [mean_known(one) for one in zip(*by_seed, strict=True)]
+    seeds = [found for one in by_seed if not math.isnan(found := mean_known(one))]
+    known = [one for one in sites if not math.isnan(one)]
+    if not known:
+        return None
     return {
-        "value": fmean(sites),
-        "sd": stdev(sites) if len(sites) > 1 else 0.0,
+        "value": fmean(known),
+        "sd": stdev(known) if len(known) > 1 else 0.0,
         "sd_of_seeds": stdev(seeds) if len(seeds) > 1 else None,
-        "sites": sites,
+        "sites": [None if math.isnan(one) else one for one in sites],
     }
 
 
@@ -89,7 +97,7 @@ def site_tables(document: Document) -> list[Table]:
     for mode in config["modes"]:
         lines = [s for s in document["settings"] if (s["mode"], s["n"]) == (mode, most)]
         rows = [
-            [NAMES[line["start"]], *(f"{one:.3f}" for one in line["dice"]["sites"])]
+            [NAMES[line["start"]], *map(_plain, line["dice"]["sites"])]
             for line in lines
             if line["dice"]
         ]
@@ -153,13 +161,23 @@ def csv_rows(document: Document) -> Iterator[Sequence[Any]]:
 
 def _table(document: Document, mode: str, remark: str) -> Table:
     config = document["config"]
-    lines = {(s["start"], s["n"]): s["dice"] for s in document["settings"] if s["mode"] == mode}
+    lines = {(s["start"], s["n"]): s for s in document["settings"] if s["mode"] == mode}
+    seeds = len(config["seeds"])
     rows = [
-        [NAMES[start], *(_word(lines.get((start, n))) for n in config["annotated"])]
+        [NAMES[start], *(_word(lines[start, n], seeds) for n in config["annotated"])]
         for start in config["starts"]
     ]
     return Table(MODES[mode], remark, ["", *(f"N = {n}" for n in config["annotated"])], rows)
 
 
-def _word(found: Document | None) -> str:
-    return NONE if not found else f"{found['value']:.3f} ± {found['sd']:.3f}"
+def _word(line: Document, seeds: int) -> str:
+    """Write a cell; of fewer seeds than the others it says so, as each seed tests another fold."""
+    found, own = line["dice"], len(line["seeds"])
+    if not found:
+        return NONE
+    few = "" if own == seeds else f" ({own} of {seeds} seeds)"
+    return f"{found['value']:.3f} ± {found['sd']:.3f}{few}"
+
+
+def _plain(dice: float | None) -> str:
+    return NONE if dice is None else f"{dice:.3f}"

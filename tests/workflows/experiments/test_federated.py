@@ -9,11 +9,12 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 
-from models.federated.joining import Members
+from models.errors import DataError
+from models.federated.joining import find_members
 from tests.models.federated.small import make_archive
 from workflows import cli
-from workflows.experiments.federated import fold_of
-from workflows.experiments.federated_tables import over_sites
+from workflows.experiments.federated import fold_of, patients_of
+from workflows.experiments.federated_tables import main_tables, over_sites
 
 SMALL = """
 archive = "{archive}"
@@ -84,26 +85,63 @@ def test_a_run_goes_on_cell_by_cell(ran: Path) -> None:
     assert json.loads(gone.read_text())["dice"] == kept["dice"]
 
 
-def test_folds_share_no_volume_and_annotated_ones_are_nested() -> None:
-    site = Members("a", "x", tuple(f"v{i}" for i in range(10)))
-    tested = [fold_of(site, seed, 5).test for seed in range(5)]
-    assert sorted(sum(tested, ())) == sorted(site.slides)
+def test_folds_share_no_patient_and_annotated_ones_are_nested() -> None:
+    site = {f"p{i}": (f"{i}-ed", f"{i}-es") for i in range(10)}
+    tested = [fold_of("a", site, seed, 5).test for seed in range(5)]
+    assert sorted(sum(tested, ())) == sorted(sum(site.values(), ()))
     for seed in range(5):
-        fold = fold_of(site, seed, 5)
+        fold = fold_of("a", site, seed, 5)
         assert len(fold.train) == 8
-        assert not set(fold.train) & set(fold.test)
-        assert fold == fold_of(site, seed, 5)
-    assert fold_of(site, 0, 5).test == fold_of(site, 5, 5).test
-    assert fold_of(site, 0, 5).train != fold_of(site, 5, 5).train
+        assert fold.annotated(3) == sum(fold.train[:3], ())
+        patients = [{name[0] for name in part} for part in (fold.annotated(8), fold.test)]
+        assert not patients[0] & patients[1]
+        assert fold == fold_of("a", site, seed, 5)
+    assert fold_of("a", site, 0, 5).test == fold_of("a", site, 5, 5).test
+    assert fold_of("a", site, 0, 5).train != fold_of("a", site, 5, 5).train
+    with pytest.raises(DataError, match="a has 10 patients for 11 folds"):
+        fold_of("a", site, 0, 11)
+
+
+def test_volumes_of_one_patient_stay_together(tmp_path: Path) -> None:
+    archive = make_archive(tmp_path, ("a",), 3)
+    for name in ("a0", "a2"):
+        path = archive / name / "zarr.json"
+        document = json.loads(path.read_text())
+        document["attributes"]["microtome"]["patient"] = "one"
+        path.write_text(json.dumps(document))
+    (site,) = find_members([str(archive)], None)
+    assert patients_of(site) == {"pone": ("a0", "a2"), "va1": ("a1",)}
 
 
 def test_deviations_are_over_sites_and_over_seeds() -> None:
     found = over_sites([[0.2, 0.4], [0.4, 0.8]])
+    assert found is not None
     assert found["value"] == pytest.approx(0.45)
     assert found["sites"] == pytest.approx([0.3, 0.6])
     assert found["sd"] == pytest.approx(stdev([0.3, 0.6]))
     assert found["sd_of_seeds"] == pytest.approx(stdev([0.3, 0.6]))
-    assert over_sites([[0.5]])["sd_of_seeds"] is None
+    one = over_sites([[0.5]])
+    assert one is not None
+    assert one["sd_of_seeds"] is None
+
+
+def test_what_is_not_defined_is_left_out_of_means() -> None:
+    nan = float("nan")
+    found = over_sites([[0.2, nan, nan], [0.4, 0.8, nan]])
+    assert found is not None
+    assert found["sites"] == [pytest.approx(0.3), 0.8, None]
+    assert found["value"] == pytest.approx(0.55)
+    assert over_sites([[nan], [nan]]) is None
+
+
+def test_a_cell_of_fewer_seeds_says_so() -> None:
+    config = {"modes": ["local"], "starts": ["fcl"], "annotated": [1, 2], "seeds": [0, 1, 2]}
+    lines = [
+        {"start": "fcl", "mode": "local", "n": 1, "seeds": [0, 2], "dice": over_sites([[0.5]] * 2)},
+        {"start": "fcl", "mode": "local", "n": 2, "seeds": [], "dice": None},
+    ]
+    (table,) = main_tables({"config": config, "sites": ["a"], "settings": lines})
+    assert table.rows == [["FCL", "0.500 ± 0.000 (2 of 3 seeds)", "-"]]
 
 
 def test_more_annotated_volumes_than_there_are_is_refused(
@@ -113,4 +151,4 @@ def test_more_annotated_volumes_than_there_are_is_refused(
     file = ran.parent / "more.json"
     file.write_text(json.dumps(config))
     assert cli.run(["experiment", "federated", str(file), "--quiet"]) != 0
-    assert "a site has 2 volumes that do not test" in capsys.readouterr().err
+    assert "a site has 2 patients that do not test" in capsys.readouterr().err
