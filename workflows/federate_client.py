@@ -127,7 +127,7 @@ def _guest(config: FederateClientConfig, progress: ProgressCallback) -> "Guest":
     began = time.monotonic()
 
     def tell(number: int, rounds: int, work: "Work") -> None:
-        line = {"round": number, "loss": work.loss, "seconds": work.seconds}
+        line = {"round": number, "loss": work.loss, "spread": work.spread, "seconds": work.seconds}
         with (folder / ROUNDS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         elapsed = time.monotonic() - began

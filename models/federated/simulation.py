@@ -119,6 +119,7 @@ class Simulation:
         plan, works = self.bench.plan, [site.last for site in joined]
         training = sum(work.seconds["training"] for work in works)
         bank = sum(work.seconds.get("bank", 0.0) for work in works)
+        spread = [work.spread for work in works if work.spread is not None]
         patches = sum(report.patches.values())
         return {
             "kind": "step",
@@ -131,6 +132,7 @@ class Simulation:
             "waiting": 0.0,
             "metrics": {
                 "sites": len(joined),
+                "spread": round(fmean(spread), 6) if spread else None,
                 "down_bytes": report.down_bytes,
                 "up_bytes": report.up_bytes,
                 "header_bytes": report.header_bytes,

@@ -1,5 +1,6 @@
 """One site: what it does with an order of the server, and what it keeps for itself."""
 
+import logging
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,10 @@ from models.federated.plan import Plan
 from models.federated.privacy import FeaturePrivacy
 from models.federated.protocol import Answer, Order
 from models.federated.sources import Source
+from models.probe.health import measure_spread
 from models.ssl.bank import Bank, balanced_rows
 from models.ssl.fcl import Fcl
+from models.training.guard import LEAST_SPREAD
 from models.training.method import Clock
 from models.training.optimizers import build_optimizer
 from models.training.schedule import learning_rate, set_learning_rate
@@ -33,6 +36,8 @@ KEPT = 2
 SENT = "sent/"
 """Prefix of the bank as it left, beside the whole one."""
 
+log = logging.getLogger(__name__)
+
 
 @dataclass
 class Work:
@@ -40,10 +45,12 @@ class Work:
 
     Attributes:
         loss: mean over the steps.
+        spread: of the bank's features, 1 at best and 0 where all are the same; None without a bank.
         seconds: of training, of making the bank, and of all.
     """
 
     loss: float = 0.0
+    spread: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -73,6 +80,7 @@ class Site:
         self.privacy = privacy or FeaturePrivacy()
         self.seed = site_seed(bench.plan.seed, name)
         self.last = Work()
+        self._alike = False
 
     def work(self, message: bytes) -> bytes:
         """Do a round; gives the answer.
@@ -155,6 +163,7 @@ class Site:
         With noise, a round that is asked for again has the very bank that left before.
         """
         bank = self._timed_bank()
+        self._look(bank, order.round)
         before = self._read(order, order.round) if self.privacy.noise else None
         sent = self.privacy.guard(bank) if before is None else _take(before, SENT)
         tensors = bank._asdict() | {f"{SENT}{name}": one for name, one in sent._asdict().items()}
@@ -164,6 +173,19 @@ class Site:
             if not order.round - KEPT < _number(path) <= newest:
                 path.unlink()
         return sent
+
+    def _look(self, bank: Bank, number: int) -> None:
+        """Say once where features have become alike: nothing is learned from them any more."""
+        self.last.spread = measure_spread(bank.features.numpy()).std_of_best
+        before, self._alike = self._alike, self.last.spread < LEAST_SPREAD
+        if self._alike and not before:
+            log.warning(
+                "round %d: the features of all patches of %s are nearly the same (spread %.3g of "
+                "1 at best); a lower --lr or a wider network may keep them apart",
+                number,
+                self.name,
+                self.last.spread,
+            )
 
     def _path(self, number: int) -> Path:
         return self.folder / f"bank-{number}.safetensors"

@@ -1,6 +1,7 @@
 """Rounds of several sites in one process: what is exchanged, averaged, left out and taken up."""
 
 import json
+import math
 import os
 import re
 import signal
@@ -387,6 +388,32 @@ def test_sites_whose_names_are_no_folders_are_refused(tmp_path: Path) -> None:
     archive = make_archive(tmp_path, ("..", "b"), 1)
     with pytest.raises(DataError, match=r"the site '\.\.' cannot be the name of a folder"):
         find_members([str(archive)], None)
+
+
+def test_positions_that_can_be_told_are_learned(volumes: Path, tmp_path: Path) -> None:
+    plan = small_plan(rounds=24, settings={"features": 16})
+    _, lines = simulate(volumes, plan, tmp_path)
+    told = [line for line in lines if line["kind"] == "step"]
+    ignorant = 2 * math.log(1 + 0.75 * 2 * DEPTH)  # all features alike: both terms
+    assert told[-1]["loss"] < 0.9 * ignorant
+    assert told[-1]["metrics"]["spread"] > 0.1
+
+
+def test_features_that_become_alike_are_told_of_once(
+    volumes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench, (site, *_) = open_sites(volumes, small_plan(), tmp_path)
+    method: Any = bench.method
+    for projector in (method.projector, method.twin[1]):
+        for parameter in projector.parameters():
+            parameter.requires_grad_(requires_grad=False).fill_(1)
+    federation = Federation(bench.plan, tmp_path / "server", bench.weights())
+    for number in range(2):
+        federation.round = number
+        site.work(federation.order("a"))
+    assert [text.split("(")[0] for text in caplog.messages] == [
+        "round 0: the features of all patches of a are nearly the same "
+    ]
 
 
 def test_a_round_takes_little_beyond_the_sites_own_work(volumes: Path, tmp_path: Path) -> None:
