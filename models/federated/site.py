@@ -153,8 +153,11 @@ class Site:
         Raises:
             ProtocolError: it would leave again with other noise, which could be averaged away.
         """
-        newest = max(self._kept(order), default=0)
-        if self.privacy.noise and order.round < newest and not self._read(order, order.round):
+        if not self.privacy.noise:
+            return
+        kept = self._kept(order)
+        newest = max(kept, default=0)
+        if order.round < newest and order.round not in kept:
             raise ProtocolError(f"round {order.round} is long over, the last was {newest}")
 
     def _released(self, order: Order) -> Bank:
